@@ -1,0 +1,1 @@
+"""Search strategies that learn from preferences alone."""

@@ -1,0 +1,105 @@
+"""What a search strategy is: everything between the oracle's answers and the next question."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pbg_env import Answer, Discriminator, Generator, Preference
+
+Noise = NDArray[np.float32]
+
+
+class Agent(ABC):
+    """Asks pairs of noise vectors and learns from the answers.
+
+    What an agent believes is a function of its seed and the answers observed, in their order. That makes taking answers
+    back exact: the agent starts over and observes all others again.
+
+    A new strategy implements `_start`, `_learn`, `_question` and `destination`.
+    """
+
+    rounds = 0
+    """Rounds of learning finished since the reset."""
+
+    finished = False
+    """Whether the agent wants no more answers."""
+
+    def __init__(self) -> None:
+        self._history: list[Answer] = []
+        self._beginning: tuple[Generator, Discriminator | None, int] | None = None
+        self.metrics: dict[str, float] = {}
+
+    def reset(self, generator: Generator, discriminator: Discriminator | None, seed: int) -> None:
+        """Begins a search; generator and discriminator are the searcher's own tools, gradients included."""
+        self._beginning = (generator, discriminator, seed)
+        self._history = []
+        self._begin()
+
+    def act(self, observation: Any) -> Noise:
+        """The next question, (1, 2, noise_dim). Asking twice without an answer gives the same question."""
+        del observation
+        first, second = self._question()
+        return np.stack((first, second))[None]
+
+    def observe(self, action: Noise, answers: NDArray[np.int64], ids: Sequence[int]) -> None:
+        """Learns from answered pairs.
+
+        Args:
+            action: (pairs, 2, noise_dim), as asked.
+            answers: (pairs,), each a `Preference`; pairs answered −1 were not asked and are passed over.
+            ids: (pairs,), the numbers by which answers can be taken back.
+        """
+        for (first, second), answer, number in zip(action, answers, ids, strict=True):
+            if answer >= 0:
+                record = Answer(int(number), np.array(first), np.array(second), Preference(int(answer)))
+                self._history.append(record)
+                self._learn(record)
+
+    def retract(self, ids: Sequence[int]) -> None:
+        """Takes answers back: the agent is as if it had never observed them.
+
+        Raises:
+            ValueError: an id that was not observed.
+        """
+        unknown = set(ids) - {record.id for record in self._history}
+        if unknown:
+            raise ValueError(f"answers {sorted(unknown)} were never observed, or are taken back already")
+        self._history = [record for record in self._history if record.id not in set(ids)]
+        self._begin()
+        for record in self._history:
+            self._learn(record)
+
+    def _begin(self) -> None:
+        if self._beginning is None:
+            raise RuntimeError("the agent was not reset; call reset(generator, discriminator, seed) first")
+        generator, discriminator, seed = self._beginning
+        self.rounds, self.finished, self.metrics = 0, False, {}
+        self._start(generator, discriminator, np.random.default_rng(seed))
+
+    @abstractmethod
+    def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:
+        """Forgets everything and prepares the first question; all randomness to come is from `rng`."""
+
+    @abstractmethod
+    def _learn(self, answer: Answer) -> None:
+        """Takes in one answer, which need not be to the question that was asked last."""
+
+    @abstractmethod
+    def _question(self) -> tuple[Noise, Noise]:
+        """The pair to ask next, each (noise_dim,); changes nothing."""
+
+    @property
+    @abstractmethod
+    def destination(self) -> Noise:
+        """The noise the agent recommends now, (noise_dim,)."""
+
+    def rate(self, noise: Tensor) -> Tensor | None:
+        """The learned reward of noise (batch, noise_dim) → (batch,), or None where the strategy learns none."""
+        del noise
+        return None

@@ -1,0 +1,56 @@
+"""Numbers that cost seconds to compute, kept on disk between processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def cache_folder() -> Path:
+    """`$PBG_CACHE`, or the user's cache folder by the custom of the system."""
+    if "PBG_CACHE" in os.environ:
+        return Path(os.environ["PBG_CACHE"])
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "pbg_env"
+
+
+def _path(*parts: str | bytes) -> Path:
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
+        # The length keeps ("ab", "c") and ("a", "bc") apart.
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return cache_folder() / f"{digest.hexdigest()[:40]}.npy"
+
+
+def cached(*parts: str | bytes) -> NDArray[np.float64] | None:
+    """What was stored under these parts, or None; a damaged file counts as none."""
+    try:
+        return np.load(_path(*parts), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def store(value: NDArray[np.float64], *parts: str | bytes) -> None:
+    """Stores under these parts; where nothing can be written, warns and goes on without."""
+    path = _path(*parts)
+    unfinished = path.with_suffix(f".{os.getpid()}.npy")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(unfinished, value, allow_pickle=False)
+        unfinished.replace(path)
+    except OSError as error:
+        warnings.warn(
+            f"cannot write to the cache {path.parent} ({error}); set PBG_CACHE to another folder", stacklevel=2
+        )

@@ -1,0 +1,65 @@
+"""Action spaces over noise whose samples come from the prior."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from pbg_env.noise import NOISE_BOUND, sample_noise, unit_to_noise
+
+ActionKind = Literal["noise", "unit"]
+
+
+class NoiseSpace(spaces.Box):
+    """A `Box` of noise within ±4; `sample()` draws from the truncated normal prior and not evenly from the box."""
+
+    def __init__(self, shape: tuple[int, ...], seed: int | np.random.Generator | None = None) -> None:
+        super().__init__(-NOISE_BOUND, NOISE_BOUND, shape, np.float32, seed)
+
+    def sample(self, mask: None = None, probability: None = None) -> NDArray[Any]:
+        """Draws from the prior; masks have no meaning in a `Box`."""
+        del mask, probability
+        return sample_noise(self.shape, self.np_random)
+
+    def __repr__(self) -> str:
+        return f"NoiseSpace(±{NOISE_BOUND:g}, {self.shape}, float32)"
+
+
+@batch_space.register(NoiseSpace)
+def _batch_noise_space(space: NoiseSpace, n: int = 1) -> NoiseSpace:
+    return NoiseSpace((n, *space.shape), seed=space.np_random)
+
+
+def action_space(kind: ActionKind, shape: tuple[int, ...]) -> spaces.Box:
+    """The space of actions of a shape: noise itself, or [-1, 1] that maps to it.
+
+    Raises:
+        ValueError: unknown kind.
+    """
+    if kind == "noise":
+        return NoiseSpace(shape)
+    if kind == "unit":
+        return spaces.Box(-1.0, 1.0, shape, np.float32)
+    raise ValueError(f"unknown action {kind!r}; expected 'noise' or 'unit'")
+
+
+def noise_of_action(action: Any, space: spaces.Box, kind: ActionKind) -> NDArray[np.float32]:
+    """An action as noise: checked, clipped to the space, mapped to the prior.
+
+    Raises:
+        ValueError: not numbers, another shape, NaN or infinite.
+    """
+    try:
+        array = np.asarray(action, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"an action of {type(action).__name__} is not an array of numbers") from error
+    if array.shape != space.shape:
+        raise ValueError(f"an action of shape {array.shape}, expected {space.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("the action has values that are NaN or infinite; expected finite numbers")
+    clipped = np.clip(array, space.low, space.high)
+    return clipped if kind == "noise" else unit_to_noise(clipped)

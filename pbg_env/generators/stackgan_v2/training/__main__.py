@@ -1,0 +1,117 @@
+"""`python -m pbg_env.generators.stackgan_v2.training --data FOLDER`: trains a generator on your pictures."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import jsonargparse
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from torchvision.utils import make_grid, save_image
+from tqdm import tqdm
+
+from pbg_env.generators.stackgan_v2.networks import scale_size
+from pbg_env.generators.stackgan_v2.training.data import DataError, batches
+from pbg_env.generators.stackgan_v2.training.snapshot import latest_snapshot, read_state, write_snapshot
+from pbg_env.generators.stackgan_v2.training.trainer import Recipe, Trainer
+from pbg_env.noise import sample_noise_tensor
+
+_LOG_EVERY = 50
+_SAMPLES = 64
+
+
+def train(
+    data: str,
+    recipe: Recipe = Recipe(),
+    out: Path | None = None,
+    resume: Path | None = None,
+    snapshot_every: int = 2000,
+    keep: int = 2,
+    workers: int = 2,
+    threads: int = 0,
+    device: str = "auto",
+) -> Path:
+    """Trains StackGAN-v2 without conditions.
+
+    Args:
+        data: a folder of pictures (subfolders included), or "avatars" for drawn portraits.
+        recipe: what shapes the weights.
+        out: the run's folder; runs/training_… unless told.
+        resume: the folder of a run to go on with from its newest snapshot, exactly. Its recipe is taken over, but for
+            `steps`.
+        snapshot_every: steps between snapshots.
+        keep: how many of the newest snapshots stay.
+        workers: processes that read and prepare pictures.
+        threads: of the arithmetic on CPU; 0 leaves it to torch.
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
+
+    Returns:
+        The folder of the last snapshot.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    state = None
+    if resume is not None:
+        state = read_state(latest_snapshot(resume / "snapshots"))
+        recipe = Recipe(**{**state["recipe"], "steps": max(recipe.steps, state["step"] + 1)})
+    folder = resume or out or Path("runs") / time.strftime("training_%Y-%m-%d_%H-%M-%S")
+    trainer = Trainer(recipe, place)
+    if state is not None:
+        trainer.load_state(state)
+    loader = batches(
+        data,
+        [scale_size(scale) for scale in range(recipe.scales)],
+        batch_size=recipe.batch_size,
+        start=trainer.step,
+        stop=recipe.steps,
+        flip=recipe.flip,
+        workers=workers,
+        seed=recipe.seed,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"training on {place}, snapshots and TensorBoard events in {folder}", file=sys.stderr)
+    snapshot = folder
+    with SummaryWriter(str(folder), purge_step=trainer.step) as writer:
+        writer.add_text("recipe", f"```\n{asdict(recipe)}\n```", trainer.step)
+        progress = tqdm(loader, desc="training", unit="step", initial=trainer.step, total=recipe.steps)
+        for real in progress:
+            losses = trainer.train_step(real)
+            if trainer.step % _LOG_EVERY == 0:
+                figures = {name: loss.item() for name, loss in losses.items()}
+                for name, value in figures.items():
+                    writer.add_scalar(f"loss/{name}", value, trainer.step)
+                progress.set_postfix({name: f"{value:.2f}" for name, value in figures.items()}, refresh=False)
+            if trainer.step % snapshot_every == 0 or trainer.step == recipe.steps:
+                snapshot = _save(trainer, folder, keep, writer)
+    print(f"done: {snapshot}", file=sys.stderr)
+    return snapshot
+
+
+def _save(trainer: Trainer, folder: Path, keep: int, writer: SummaryWriter) -> Path:
+    generator = trainer.averaged_generator()
+    noise = sample_noise_tensor(_SAMPLES, trainer.recipe.z_dim, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        pictures = generator(noise.to(trainer.device))
+    for scale, samples in enumerate(pictures):
+        grid = make_grid((samples.float().cpu() + 1) / 2, nrow=8)
+        writer.add_image(f"samples/{scale_size(scale)}px", grid, trainer.step)
+        save_image(grid, folder / f"samples_{scale_size(scale)}px.png")
+    discriminators = [network.state_dict() for network in trainer.discriminators]
+    return write_snapshot(
+        folder / "snapshots", trainer.step, generator.state_dict(), discriminators, trainer.state(), keep
+    )
+
+
+def main() -> None:
+    try:
+        jsonargparse.auto_cli(train, as_positional=False)
+    except (DataError, FileNotFoundError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
