@@ -78,10 +78,11 @@ class Score:
     def _search(self) -> np.ndarray:
         # The same starts for every target: the caches of two machines hold the same numbers.
         starts = self._generator.sample_noise(_STARTS, np.random.default_rng(_STARTS))
-        found, values = ascend(
-            lambda noise: self._oracle.utility(self._generator.generate(noise)),
-            starts,
-            steps=_STEPS,
-            learning_rate=_LEARNING_RATE,
-        )
+        with torch.enable_grad():
+            found, values = ascend(
+                lambda noise: self._oracle.utility(self._generator.generate(noise)),
+                starts,
+                steps=_STEPS,
+                learning_rate=_LEARNING_RATE,
+            )
         return found[values.argmax()].double().cpu().numpy()

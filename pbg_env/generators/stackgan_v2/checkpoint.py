@@ -5,6 +5,7 @@ No code from a file is ever run: `.pth` files are read with `weights_only=True`,
 
 from __future__ import annotations
 
+import io
 import pickle
 import pickletools
 import re
@@ -28,6 +29,8 @@ from pbg_env.generators.stackgan_v2.networks import (
 
 StateDict = dict[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)
+
+_CALLS = {"GLOBAL", "STACK_GLOBAL", "INST"}
 
 _FC = "h_net1.fc.0.weight"
 _FIRST_CONVOLUTION = "img_code_s16.0.weight"
@@ -84,7 +87,12 @@ def _holds_code(path: Path) -> bool:
                 stream = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
         else:
             stream = path.read_bytes()
-        return any(opcode.name in ("GLOBAL", "STACK_GLOBAL", "INST") for opcode, _, _ in pickletools.genops(stream))
+        opcodes: set[str] = set()
+        rest = io.BytesIO(stream)
+        # Files of old versions are several pickles in a row, then raw numbers.
+        while rest.tell() < len(stream) and not opcodes & _CALLS:
+            opcodes = {opcode.name for opcode, _, _ in pickletools.genops(rest)}
+        return bool(opcodes & _CALLS)
     except (ValueError, StopIteration, zipfile.BadZipFile, OSError):
         return False
 

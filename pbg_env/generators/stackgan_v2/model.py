@@ -14,6 +14,7 @@ from pbg_env.generators.stackgan_v2.checkpoint import (
     load_discriminator_network,
     load_generator_network,
 )
+from pbg_env.generators.stackgan_v2.folding import folded
 from pbg_env.generators.stackgan_v2.networks import DiscriminatorNetwork, GeneratorNetwork, scale_size
 from pbg_env.media import ImageMedium
 from pbg_env.noise import sample_noise
@@ -50,7 +51,7 @@ class StackGANGenerator:
                 f"scale {scale} asked for, but the generator has the scales {sizes}, or -1 for the last"
             )
         self.weights = weights_hash(network)
-        self.network = network.to(device, dtype).to(memory_format=torch.channels_last)
+        self.network = folded(network).to(device, dtype).to(memory_format=torch.channels_last)
         self.scale = scale % network.scales
         self.device = device
         self.dtype = dtype
@@ -93,7 +94,7 @@ class StackGANDiscriminator:
 
     def __init__(self, network: DiscriminatorNetwork, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self.weights = weights_hash(network)
-        self.network = network.to(device, dtype).to(memory_format=torch.channels_last)
+        self.network = folded(network).to(device, dtype).to(memory_format=torch.channels_last)
         self.device = device
         self.dtype = dtype
 

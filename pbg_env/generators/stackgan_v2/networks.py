@@ -26,6 +26,19 @@ def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False)
 
 
+def doubling_kernel(kernel: Tensor) -> Tensor:
+    """The kernel (in, out, 4, 4) of a transposed convolution that doubles the side as nearest-neighbour upsampling and
+    then convolving with `kernel` (out, in, 3, 3) does.
+
+    Repeating pixels and then summing nine neighbours sums every pixel with a 3 × 3 kernel that is smeared by 2 × 2: the
+    same sums with 4 multiplications a pixel where there were 9.
+    """
+    smeared = F.pad(kernel.flip(-1, -2), (1, 1, 1, 1))
+    smeared = smeared[..., :-1, :] + smeared[..., 1:, :]
+    smeared = smeared[..., :-1] + smeared[..., 1:]
+    return smeared.transpose(0, 1)
+
+
 class UpBlock(nn.Sequential):
     """Doubles the side: nearest-neighbour upsampling, a 3 × 3 convolution, normalisation, gate."""
 
@@ -40,12 +53,8 @@ class UpBlock(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
         _, convolution, normalisation, gate = self
         assert isinstance(convolution, nn.Conv2d)
-        # Repeating pixels and then summing nine neighbours is one transposed convolution whose 4 × 4 kernel is the
-        # 3 × 3 kernel smeared by 2 × 2: the same sums with 4 instead of 9 multiplications a pixel.
-        kernel = F.pad(convolution.weight.flip(-1, -2), (1, 1, 1, 1))
-        kernel = kernel[..., :-1, :] + kernel[..., 1:, :]
-        kernel = kernel[..., :-1] + kernel[..., 1:]
-        doubled = F.conv_transpose2d(input, kernel.transpose(0, 1), stride=2, padding=1)
+        kernel = doubling_kernel(convolution.weight)
+        doubled = F.conv_transpose2d(input, kernel, stride=2, padding=1)
         return gate(normalisation(doubled))
 
 

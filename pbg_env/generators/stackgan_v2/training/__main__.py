@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid, save_image
 from tqdm import tqdm
 
+from pbg_env.generators.base import resolve_device
 from pbg_env.generators.stackgan_v2.networks import scale_size
 from pbg_env.generators.stackgan_v2.training.data import DataError, batches
 from pbg_env.generators.stackgan_v2.training.snapshot import latest_snapshot, read_state, write_snapshot
@@ -53,7 +54,7 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
-    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    place = resolve_device(device)
     state = None
     if resume is not None:
         state = read_state(latest_snapshot(resume / "snapshots"))

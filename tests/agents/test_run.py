@@ -1,0 +1,187 @@
+"""Runs from the command line: their folder, their ends, their mistakes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from agents.reference.__main__ import main
+from pbg_env import AnswerLog
+from tests.agents.conftest import CONFIGS
+
+ORIGINAL = str(CONFIGS / "original.yaml")
+QUICK = ["--agent.sampling.count=12", "--agent.pairing.limit=4", "--agent.rounds=null", "--quiet=true"]
+
+
+@pytest.fixture
+def small(checkpoint: Callable[..., Path]) -> str:
+    return str(checkpoint())
+
+
+def read_rounds(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "rounds.csv").read_text().splitlines()))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def run(*arguments: str) -> None:
+    main(["--config", ORIGINAL, *QUICK, *arguments])
+
+
+def test_the_folder_of_a_run(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    run("--env.generator", small, "--env.max_queries=30", "--env.goal=null", "--out", str(folder), "--seed=5")
+    printed = capsys.readouterr().out
+    summary = json.loads((folder / "summary.json").read_text())
+    assert set(summary) == {"score", "queries", "rounds", "seconds", "seed", "stopped_because"}
+    assert (summary["queries"], summary["seed"], summary["stopped_because"]) == (30, 5, "budget")
+    assert f"score {summary['score']:.3f} after 30 answers" in printed
+    assert str(folder / "progress.png") in printed
+    log = AnswerLog(folder / "answers.sqlite")
+    answers = log.answers()
+    log.close()
+    assert [answer.id for answer in answers] == list(range(30))
+    rounds = read_rounds(folder)
+    assert len(rounds) == summary["rounds"] > 2
+    assert [int(row["round"]) for row in rounds] == list(range(1, len(rounds) + 1))
+    assert np.load(folder / "destination.npy").shape == (6,)
+    assert picture_size(folder / "destination.png") == (64, 64)
+    assert picture_size(folder / "progress.png")[0] > 4 * 128
+    events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
+    assert {
+        *("reward/preference_loss", "reward/accuracy", "destination/action_loss", "destination/norm", "score"),
+        *("preference/first", "preference/second", "preference/both_good", "preference/both_bad"),
+    } <= set(events.Tags()["scalars"])
+    assert {
+        *("media/start", "media/target", "media/destination", "media/asked"),
+        *("media/best_rated", "media/worst_rated", "media/progress"),
+    } == set(events.Tags()["images"])
+    assert len(events.Images("media/destination")) == len(rounds)
+    assert [event.step for event in events.Scalars("score")] == [int(row["queries"]) for row in rounds]
+
+
+def test_the_config_in_the_folder_repeats_the_run(small: str, tmp_path: Path) -> None:
+    run("--env.generator", small, "--env.max_queries=20", "--env.goal=null", "--out", str(tmp_path / "a"), "--seed=2")
+    config = yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())
+    assert config["env"]["generator"] == small
+    main(["--config", str(tmp_path / "a" / "config.yaml"), "--out", str(tmp_path / "b")])
+    one, other = (json.loads((tmp_path / name / "summary.json").read_text()) for name in "ab")
+    assert one | {"seconds": 0} == other | {"seconds": 0}
+    for name in ("destination.npy", "destination.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_what_satisfied_the_oracle_is_the_destination(small: str, tmp_path: Path) -> None:
+    run("--env.generator", small, "--env.goal=0.2", "--out", str(tmp_path / "run"))
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["stopped_because"] == "satisfied"
+    assert summary["score"] >= 0.2
+    assert summary["queries"] < 500
+
+
+def test_the_agents_last_round_ends_the_run(small: str, tmp_path: Path) -> None:
+    run("--env.generator", small, "--env.goal=null", "--agent.rounds=2", "--out", str(tmp_path / "run"))
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["stopped_because"], summary["rounds"]) == ("rounds", 2)
+
+
+def test_a_target_of_another_size_and_mode(small: str, tmp_path: Path) -> None:
+    Image.new("LA", (1000, 700), (90, 200)).save(tmp_path / "grey.png")
+    run("--env.generator", small, "--env.target", str(tmp_path / "grey.png"), "--env.max_queries=8", "--out",
+        str(tmp_path / "run"))  # fmt: skip
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert 0 < summary["queries"] <= 8
+    assert summary["score"] <= 1
+
+
+def test_an_oracle_without_a_score(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--env.generator", small, "--env.oracle=random", "--env.max_queries=20", "--out", str(tmp_path / "run"))
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["score"] is None
+    assert "no score after 20 answers" in capsys.readouterr().out
+
+
+def start(small: str, folder: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agents.reference", "--config", ORIGINAL, *QUICK, "--env.generator", small]
+        + ["--env.goal=null", "--env.max_queries=100000", "--out", str(folder)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "summary.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+def test_a_killed_run_is_readable(small: str, tmp_path: Path) -> None:
+    process = start(small, tmp_path / "run")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    folder = tmp_path / "run"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["stopped_because"] == "running"
+    log = AnswerLog(folder / "answers.sqlite")
+    answers = log.answers()
+    log.close()
+    assert len(answers) >= summary["queries"] > 0
+    assert len(read_rounds(folder)) >= summary["rounds"]
+    assert np.load(folder / "destination.npy").shape == (6,)
+    assert yaml.safe_load((folder / "config.yaml").read_text())["env"]["generator"] == small
+
+
+def test_ctrl_c_writes_everything(small: str, tmp_path: Path) -> None:
+    process = start(small, tmp_path / "run")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 0
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["stopped_because"] == "interrupted"
+    assert (tmp_path / "run" / "progress.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--env.generator=nowhere.pth"], "error: no such checkpoint: nowhere.pth"),
+        (["--env.target=nowhere.png"], "error: target: no such picture: nowhere.png"),
+        (["--env.max_queries=0"], "error: max_queries is 0"),
+        (["--agent.filter.limit=1"], "limit is 1, expected at least 2"),
+        (["--agent.fliter.limit=3"], "fliter"),
+        (["--env.goals=1"], "goals"),
+        (["--config=nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_mistakes_end_with_a_sentence(
+    small: str, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = [] if arguments[0].startswith("--env.generator") else ["--env.generator", small]
+    with pytest.raises(SystemExit) as stop:
+        run(*generator, "--out", str(tmp_path / "run"), *arguments)
+    assert message in f"{stop.value}{capsys.readouterr().err}"
+    assert stop.value.code not in (0, None)
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--env.generator", small, "--env.max_queries=4", "--out", str(tmp_path / "run"))
+    run(*arguments)
+    before = (tmp_path / "run" / "answers.sqlite").read_bytes()
+    with pytest.raises(SystemExit, match="holds a run already; give another folder with --out"):
+        run(*arguments)
+    assert (tmp_path / "run" / "answers.sqlite").read_bytes() == before

@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pbg_env.cache import cached, store
+
+
+def test_what_was_stored_comes_back_under_its_own_parts_only(cache_folder: Path) -> None:
+    store(np.arange(3.0), "weights", b"target")
+    np.testing.assert_array_equal(cached("weights", b"target"), np.arange(3.0))
+    assert cached("weight", b"starget") is None
+    assert cached("weights", b"other") is None
+
+
+def test_a_damaged_file_counts_as_none(cache_folder: Path) -> None:
+    store(np.arange(3.0), "weights")
+    (file,) = cache_folder.iterdir()
+    file.write_bytes(file.read_bytes()[:20])
+    assert cached("weights") is None
+
+
+def test_an_unwritable_cache_is_said_and_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("PBG_CACHE", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="set PBG_CACHE to another folder"):
+        store(np.arange(3.0), "weights")
+    assert cached("weights") is None
