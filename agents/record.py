@@ -85,7 +85,7 @@ class Record:
         Args:
             destination: (noise_dim,).
             medium: the destination's, (*shape).
-            asked: the last pair as a picture (height, width, 3), where the environment renders.
+            asked: the pairs of the round as a picture (height, width, 3), where the environment renders.
             metrics: what the agent reports of the round.
         """
         step = summary.queries

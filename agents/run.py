@@ -34,8 +34,8 @@ def run(agent: Agent, env: gym.Env[Any, Any], record: Record, seed: int, *, quie
         How it ended. Ctrl-C ends the run early and everything is written.
     """
     search = _Search(agent, env, record, seed)
+    search.begin()
     with tqdm(total=search.space.max_queries, desc="searching", unit="answer", disable=quiet) as progress:
-        search.begin()
         try:
             while search.stopped_because == "running":
                 search.ask()
@@ -61,6 +61,7 @@ class _Search:
         self.stopped_because = "running"
         self._started = time.monotonic()
         self._accepted: Noise | None = None
+        self._asked: list[NDArray[np.uint8]] = []
 
     def begin(self) -> None:
         self._observation, _ = self.env.reset(seed=self.seed)
@@ -79,6 +80,8 @@ class _Search:
         for number, pair, answer in zip(ids, action, info["preference"], strict=False):
             self.record.answer(Answer(number, pair[0], pair[1], Preference(int(answer))))
         self.queries = int(info["queries"])
+        if self.env.render_mode == "rgb_array":
+            self._asked.append(self.env.render())  # type: ignore[arg-type]
         self.agent.observe(action[: len(ids)], info["preference"][: len(ids)], ids)
         if terminated:
             self.stopped_because = "satisfied"
@@ -94,9 +97,10 @@ class _Search:
     def _round(self) -> None:
         destination = self.agent.destination
         self.score = self._evaluate(destination)
-        asked = self.env.render() if self.env.render_mode == "rgb_array" else None
+        asked = np.concatenate(self._asked) if self._asked else None
+        self._asked.clear()
         medium = self._media(destination[None])[0]
-        self.record.round(self._summary(), destination, medium, asked, self.agent.metrics)  # type: ignore[arg-type]
+        self.record.round(self._summary(), destination, medium, asked, self.agent.metrics)
 
     def end(self) -> Summary:
         # What the oracle has accepted needs no further guess.

@@ -55,7 +55,7 @@ def discriminator() -> StackGANDiscriminator:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Writes a small generator's checkpoint in the published layout: name, then what `small_generator_network` takes."""
+    """Writes a checkpoint in the published layout: its name, then what `small_generator_network` takes."""
 
     def write(name: str = "netG_10.pth", **sizes: object) -> Path:
         path = tmp_path_factory.mktemp("checkpoint") / name

@@ -11,6 +11,8 @@ import gymnasium as gym
 import jsonargparse
 import yaml
 from gymnasium.error import Error as GymnasiumError
+from rich.console import Console
+from rich.markup import escape
 
 from agents.record import Record
 from agents.reference import champion, destination, filtering, memory, pairing, reward, sampling  # noqa: F401
@@ -45,11 +47,14 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, OSError, GymnasiumError) as error:
         sys.exit(f"error: {error}")
     score = "no score" if summary.score is None else f"score {summary.score:.3f}"
-    print(
-        f"\n{score} after {summary.queries} answers in {summary.seconds:.0f} s (stopped: {summary.stopped_because})\n"
-        f"pictures:    {folder / 'progress.png'}\n"
-        f"everything:  {folder}\n"
-        f"TensorBoard: {Path(sys.executable).parent / 'tensorboard'} --logdir {folder}"
+    # Without wrapping: a path broken over two lines cannot be copied.
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"\n[bold]{score} after {summary.queries} answers[/bold] in {summary.seconds:.0f} s "
+        f"(stopped: {summary.stopped_because})\n"
+        f"pictures:    {escape(str(folder / 'progress.png'))}\n"
+        f"everything:  {escape(str(folder))}\n"
+        f"TensorBoard: {escape(str(Path(sys.executable).parent / 'tensorboard'))} --logdir {escape(str(folder))}"
     )
 
 

@@ -72,6 +72,8 @@ def _components(count: int, edges: Sequence[Pair]) -> list[int]:
 class MostInformative(Pairing):
     """The pairs whose answers the reward model expects to learn most from (Houlsby et al. 2011, BALD).
 
+    No action is shown twice in a round.
+
     Args:
         limit: questions a round.
         candidates: random pairs looked at for each question.
@@ -92,9 +94,8 @@ class MostInformative(Pairing):
         second = (first + rng.integers(1, len(actions), size=self.candidates)) % len(actions)
         noise = torch.from_numpy(actions).to(reward_model.device)
         information = reward_model.information(noise, first, second)
-        met = {frozenset(pair) for pair in asked}
-        for k in np.argsort(-information, kind="stable"):
-            pair = int(first[k]), int(second[k])
-            if frozenset(pair) not in met:
-                return pair
-        return None
+        # Until the model is fitted again it would learn the same from much the same pair: no action is asked twice.
+        shown = [index for pair in asked for index in pair]
+        information = np.where(np.isin(first, shown) | np.isin(second, shown), -np.inf, information)
+        best = int(information.argmax())
+        return (int(first[best]), int(second[best])) if information[best] > -np.inf else None

@@ -122,15 +122,14 @@ class TestEveryId:
         ],
     )
     def test_mistakes_in_arguments(self, name: str, small: str, arguments: dict[str, Any], message: str) -> None:
-        with pytest.raises((ValueError, pbg_env.MediaError), match=message), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Gymnasium's own about render modes
+        with pytest.raises(ValueError, match=message):
             gym.make(name, **{"generator": small} | arguments)
 
     def test_mistakes_at_reset(self, name: str, small: str) -> None:
         env = gym.make(name, generator=small).unwrapped
         with pytest.raises(ResetNeeded, match="before reset"):
             env.step(env.action_space.sample())
-        with pytest.raises(ResetNeeded, match="evaluate.. called before reset"):
+        with pytest.raises(ResetNeeded, match=r"evaluate\(\) called before reset"):
             env.evaluate(np.zeros(6))  # type: ignore[attr-defined]
         with pytest.raises(ValueError, match="unknown reset options 'goal'; expected 'target'"):
             env.reset(options={"goal": 1})

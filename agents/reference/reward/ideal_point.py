@@ -18,6 +18,8 @@ from pbg_env import Generator
 _PICTURES = 1024
 _BATCH = 64
 _NEWTON_STEPS = 25
+_BURN_IN = 200
+_BALD_SAMPLES = 100
 # Orders of magnitude of how decidedly the oracle chooses; the evidence picks among them.
 _PRECISIONS = 4.0 ** np.arange(-2, 7)
 
@@ -66,17 +68,21 @@ class IdealPoint(RewardModel):
     """Reward −‖f(G(z)) − θ‖², θ the ideal point among principal components f (Coombs 1950; Canal et al. 2019).
 
     The squared lengths make the logit κ (‖f₂ − θ‖² − ‖f₁ − θ‖²) linear in θ, so that the fit is a Bayesian logistic
-    regression: prior θ ~ N(0, variances of the prior media), posterior by Laplace's approximation, κ by the evidence.
-    A tie counts half for each side; both-bad says nothing about the order and is passed over.
+    regression with the prior θ ~ N(0, variances of the prior media). κ maximises the evidence by Laplace's
+    approximation; then samples of the posterior are drawn, whose mean is the ideal point. Where answers are exact they
+    cut out a polytope, and its middle is a better guess than the mode, which lies on its edge. A tie counts half for
+    each side; both-bad says nothing about the order and is passed over.
 
     Args:
         components: principal components, at least 1.
+        samples: of the posterior, drawn after each round, at least 2.
     """
 
-    def __init__(self, components: int = 64) -> None:
-        if components < 1:
-            raise ValueError(f"components is {components}, expected at least 1")
+    def __init__(self, components: int = 64, samples: int = 400) -> None:
+        if components < 1 or samples < 2:
+            raise ValueError(f"components is {components} and samples {samples}, expected at least 1 and 2")
         self.components = components
+        self.samples = samples
 
     def reset(self, generator: Generator, rng: np.random.Generator) -> None:
         self.device = generator.device
@@ -85,11 +91,19 @@ class IdealPoint(RewardModel):
         # Of squared lengths: a typical difference between two random media is one unit of logit at κ = 1.
         self._unit = 1.0 / self._variances.sum()
         self._known: dict[bytes, NDArray[np.float64]] = {}
+        self._rng = rng
         self._precision = float(_PRECISIONS[len(_PRECISIONS) // 2])
-        self._set_posterior(np.zeros_like(self._variances), np.diag(self._variances))
+        self._mode = np.zeros_like(self._variances)
+        prior = np.sqrt(self._variances) * rng.standard_normal((self.samples, self.components_kept))
+        self._set_posterior(prior, np.zeros_like(self._variances))
 
-    def _set_posterior(self, mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> None:
-        self._mean, self._covariance = mean, covariance
+    @property
+    def components_kept(self) -> int:
+        """Components there are: as many as asked for, where the generator's media have as many."""
+        return len(self._variances)
+
+    def _set_posterior(self, particles: NDArray[np.float64], mean: NDArray[np.float64]) -> None:
+        self._particles, self._mean = particles, mean
         self._mean_tensor = torch.from_numpy(mean).to(self.device, torch.float32)
 
     def rate(self, noise: Tensor) -> Tensor:
@@ -102,31 +116,34 @@ class IdealPoint(RewardModel):
             return {}
         slopes, offsets = self._logits(self._describe(data.pairs[told, 0]), self._describe(data.pairs[told, 1]))
         weights = data.labels[told].astype(np.float64)
-        best = -math.inf
-        start = self._mean
+        best, start = -math.inf, self._mode
         for precision in _PRECISIONS:
-            mean, covariance, evidence = _laplace(
-                precision * slopes, precision * offsets, weights, self._variances, start
-            )
+            mode, evidence = _laplace(precision * slopes, precision * offsets, weights, self._variances, start)
             if evidence > best:
-                best, self._precision = evidence, float(precision)
-                self._set_posterior(mean, covariance)
+                best, self._precision, self._mode = evidence, float(precision), mode
+        particles = _elliptical_slices(
+            self._precision * slopes,
+            self._precision * offsets,
+            weights,
+            self._variances,
+            self._mode,
+            self.samples,
+            self._rng,
+        )
+        self._set_posterior(particles, particles.mean(axis=0))
         logits = self._precision * (slopes @ self._mean + offsets)
         loss = -(weights[:, 0] * _log_sigmoid(logits) + weights[:, 1] * _log_sigmoid(-logits)).mean()
         return {"preference_loss": float(loss), "precision": self._precision, "evidence": best / len(slopes)}
 
     def information(self, noise: Tensor, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
-        """BALD under the posterior by its closed approximation (Houlsby et al. 2011, eq. 3), as the base describes."""
+        """BALD (Houlsby et al. 2011, eq. 1) over the samples of the posterior, in bits; as the base describes."""
         features = self._describe(noise.cpu().numpy())
         slopes, offsets = self._logits(features[first], features[second])
-        mean = self._precision * (slopes @ self._mean + offsets)
-        variance = self._precision**2 * np.einsum("nk,kl,nl->n", slopes, self._covariance, slopes)
-        # From logistic to probit, whose entropies have closed forms.
-        mean, variance = mean * math.sqrt(math.pi / 8), variance * math.pi / 8
-        entropy = _entropy(mean / np.sqrt(1 + variance) * math.sqrt(8 / math.pi))
-        c = math.pi * math.log(2) / 2
-        expected = np.sqrt(c / (variance + c)) * np.exp(-(mean**2) / (2 * (variance + c)))
-        return entropy - expected
+        particles = self._particles[:: max(1, len(self._particles) // _BALD_SAMPLES)]
+        logits = self._precision * (slopes @ particles.T + offsets[:, None])  # (pairs, particles)
+        probability = _sigmoid(logits).mean(axis=1)
+        total = np.log(np.clip(probability, 1e-12, 1 - 1e-12)) - np.log1p(-np.clip(probability, 1e-12, 1 - 1e-12))
+        return _entropy(total) - _entropy(logits).mean(axis=1)
 
     def _logits(
         self, first: NDArray[np.float64], second: NDArray[np.float64]
@@ -167,8 +184,8 @@ def _laplace(
     weights: NDArray[np.float64],
     variances: NDArray[np.float64],
     start: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Mode, covariance and log evidence of a logistic regression with a Gaussian prior (Bishop 2006, section 4.5).
+) -> tuple[NDArray[np.float64], float]:
+    """Mode and log evidence of a logistic regression with a Gaussian prior (Bishop 2006, section 4.5).
 
     Args:
         slopes: (pairs, components).
@@ -199,4 +216,49 @@ def _laplace(
         if gain < 1e-9 * (1 + abs(value)):
             break
     _, log_determinant = np.linalg.slogdet(hessian * variances[:, None])
-    return theta, np.asarray(np.linalg.inv(hessian), dtype=np.float64), value - 0.5 * float(log_determinant)
+    return theta, value - 0.5 * float(log_determinant)
+
+
+def _elliptical_slices(
+    slopes: NDArray[np.float64],
+    offsets: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    variances: NDArray[np.float64],
+    start: NDArray[np.float64],
+    count: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Samples of the posterior that `_laplace` approximates (Murray, Adams & MacKay 2010, fig. 2).
+
+    Args:
+        start: where the chain begins, (components,); the other shapes are as for `_laplace`.
+        count: how many samples, after a burn-in.
+
+    Returns:
+        (count, components).
+    """
+
+    def log_likelihood(logits: NDArray[np.float64]) -> float:
+        return float((weights[:, 0] * _log_sigmoid(logits) + weights[:, 1] * _log_sigmoid(-logits)).sum())
+
+    theta, along = start, slopes @ start
+    value = log_likelihood(along + offsets)
+    samples = np.empty((count, len(start)))
+    for index in range(-_BURN_IN, count):
+        other = np.sqrt(variances) * rng.standard_normal(len(start))
+        along_other = slopes @ other
+        threshold = value + np.log(rng.random())
+        angle = rng.uniform(0.0, 2 * np.pi)
+        low, high = angle - 2 * np.pi, angle
+        while True:
+            # Along the ellipse the logits are mixtures of two known ones: no product with all slopes again.
+            trial = np.cos(angle) * along + np.sin(angle) * along_other
+            value = log_likelihood(trial + offsets)
+            if value > threshold:
+                break
+            low, high = (angle, high) if angle < 0 else (low, angle)
+            angle = rng.uniform(low, high)
+        theta, along = np.cos(angle) * theta + np.sin(angle) * other, trial
+        if index >= 0:
+            samples[index] = theta
+    return samples

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from agents.reference.filtering import HighestReward
 from agents.reference.memory import Comparison, Dataset, Everything, RecentRounds
 from agents.reference.pairing import GraphPairing, MostInformative
 from agents.reference.reward import IdealPoint, MLPReward, RewardModel
-from agents.reference.reward.ideal_point import PrincipalComponents, _laplace
+from agents.reference.reward.ideal_point import PrincipalComponents, _elliptical_slices, _laplace
 from agents.reference.reward.mlp import bradley_terry_loss
 from agents.reference.sampling import FromPrior, PriorAndDestination
 from pbg_env import NOISE_BOUND, Generator, Preference
@@ -102,7 +104,7 @@ class TestGraphPairing:
 
 
 class TestMemory:
-    comparisons = [
+    comparisons: ClassVar = [
         Comparison(np.zeros(2, np.float32), np.ones(2, np.float32), answer.label, round)
         for round, answer in enumerate((FIRST, SECOND, GOOD, BAD))
     ]
@@ -185,21 +187,24 @@ class TestIdealPoint:
         expected = torch.cdist(media, media).square() / media.shape[1]
         assert float((found - expected).abs().max() / expected.max()) < 0.05
 
-    def test_laplace_agrees_with_brute_force_in_one_dimension(self) -> None:
+    def test_posterior_agrees_with_brute_force_in_one_dimension(self) -> None:
         slopes, offsets = np.array([[2.0], [-1.0], [0.5]]), np.array([0.3, 0.0, -0.2])
         weights = np.array([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]])
         variances = np.array([0.7])
-        mode, covariance, evidence = _laplace(slopes, offsets, weights, variances, np.zeros(1))
         grid = np.linspace(-6, 6, 200_001)
         logits = slopes @ grid[None] + offsets[:, None]
         log = -(weights[:, :1] * np.logaddexp(0, -logits) + weights[:, 1:] * np.logaddexp(0, logits)).sum(axis=0)
         density = np.exp(log - grid**2 / (2 * 0.7)) / np.sqrt(2 * np.pi * 0.7)
+        mode, evidence = _laplace(slopes, offsets, weights, variances, np.zeros(1))
         assert mode[0] == pytest.approx(grid[density.argmax()], abs=1e-3)
-        # Laplace's approximation is near, not exact.
-        step = grid[1] - grid[0]
-        assert evidence == pytest.approx(np.log(density.sum() * step), abs=0.05)
+        # Laplace's approximation is near, not exact; the samples are, up to their number.
+        assert evidence == pytest.approx(np.log(density.sum() * (grid[1] - grid[0])), abs=0.05)
+        samples = _elliptical_slices(slopes, offsets, weights, variances, mode, 4000, np.random.default_rng(0))
         mean = (grid * density).sum() / density.sum()
-        assert covariance[0, 0] == pytest.approx((density * (grid - mean) ** 2).sum() / density.sum(), rel=0.15)
+        deviation = np.sqrt((density * (grid - mean) ** 2).sum() / density.sum())
+        assert samples.shape == (4000, 1)
+        assert samples.mean() == pytest.approx(mean, abs=0.05)
+        assert samples.std() == pytest.approx(deviation, rel=0.05)
 
     def test_learns_where_the_target_is(self, generator: StackGANGenerator, rng: np.random.Generator) -> None:
         model = IdealPoint(components=6)
@@ -248,7 +253,12 @@ class TestIdealPoint:
         assert set(pair) == {first[best], second[best]}
         again = MostInformative(5).next_pair(actions.numpy(), [pair], model, rng)
         assert again is not None
-        assert set(again) != set(pair)
+        assert not set(again) & set(pair)
+        # Of eight actions four pairs can be shown without repetition.
+        asked: list[tuple[int, int]] = []
+        while (more := MostInformative(9).next_pair(actions.numpy(), asked, model, rng)) is not None:
+            asked.append(more)
+        assert sorted(index for both in asked for index in both) == list(range(8))
         assert MostInformative(1).next_pair(actions.numpy(), [pair], model, rng) is None
 
     def test_models_without_uncertainty_say_so(self, rng: np.random.Generator) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_every_factor_shows(name: str) -> None:
         "earrings": EARRINGS,
     }.get(name, (0.0, 1.0) if isinstance(getattr(base, name), float) else ((20, 30, 40), (200, 150, 100)))
     pictures = [np.asarray(draw_portrait(base._replace(**{name: value}), 64), dtype=float) for value in values]
-    for one, other in zip(pictures[:-1], pictures[1:], strict=True):
+    for one, other in itertools.pairwise(pictures):
         assert np.abs(one - other).max() > 20
 
 
