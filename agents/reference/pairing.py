@@ -77,13 +77,16 @@ class MostInformative(Pairing):
     Args:
         limit: questions a round.
         candidates: random pairs looked at for each question.
+        show_first: the first question of a round is about the first action, which is the destination where the sampling
+            puts it there, against its most informative rival: the oracle cannot be satisfied by what it never sees.
     """
 
-    def __init__(self, limit: int = 5, candidates: int = 2000) -> None:
+    def __init__(self, limit: int = 5, candidates: int = 2000, show_first: bool = False) -> None:
         if limit < 1 or candidates < 1:
             raise ValueError(f"limit is {limit} and candidates {candidates}, expected at least 1 of each")
         self.limit = limit
         self.candidates = candidates
+        self.show_first = show_first
 
     def next_pair(
         self, actions: Noise, asked: Sequence[Pair], reward_model: RewardModel, rng: np.random.Generator
@@ -91,6 +94,8 @@ class MostInformative(Pairing):
         if len(asked) >= self.limit:
             return None
         first = rng.integers(len(actions), size=self.candidates)
+        if self.show_first and not asked:
+            first[:] = 0
         second = (first + rng.integers(1, len(actions), size=self.candidates)) % len(actions)
         noise = torch.from_numpy(actions).to(reward_model.device)
         information = reward_model.information(noise, first, second)

@@ -107,7 +107,12 @@ class IdealPoint(RewardModel):
         self._mean_tensor = torch.from_numpy(mean).to(self.device, torch.float32)
 
     def rate(self, noise: Tensor) -> Tensor:
-        distance = (self._features.of_noise(noise) - self._mean_tensor).square().sum(dim=1)
+        if torch.is_grad_enabled():
+            features = self._features.of_noise(noise)
+        else:
+            # What was described for a question is not generated again for its rating.
+            features = torch.from_numpy(self._describe(noise.cpu().numpy())).to(self._mean_tensor)
+        distance = (features - self._mean_tensor).square().sum(dim=1)
         return -self._precision * self._unit * distance
 
     def fit(self, data: Dataset) -> dict[str, float]:

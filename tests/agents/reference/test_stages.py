@@ -261,6 +261,27 @@ class TestIdealPoint:
         assert sorted(index for both in asked for index in both) == list(range(8))
         assert MostInformative(1).next_pair(actions.numpy(), [pair], model, rng) is None
 
+    def test_the_destination_is_shown_first_where_that_is_wanted(
+        self, generator: StackGANGenerator, rng: np.random.Generator
+    ) -> None:
+        model = IdealPoint(components=6)
+        model.reset(generator, rng)
+        actions = generator.sample_noise(8, rng)
+        pair = MostInformative(5, show_first=True).next_pair(actions.numpy(), [], model, rng)
+        assert pair is not None
+        information = model.information(actions, np.zeros(7, int), np.arange(1, 8))
+        assert pair == (0, 1 + information.argmax())
+
+    def test_rating_without_gradients_is_the_same_rating(
+        self, generator: StackGANGenerator, rng: np.random.Generator
+    ) -> None:
+        model = IdealPoint(components=6)
+        model.reset(generator, rng)
+        noise = generator.sample_noise(5, rng)
+        with torch.no_grad():
+            remembered = model.rate(noise)
+        torch.testing.assert_close(remembered, model.rate(noise), rtol=1e-4, atol=1e-5)
+
     def test_models_without_uncertainty_say_so(self, rng: np.random.Generator) -> None:
         with pytest.raises(NotImplementedError, match="SumReward knows no uncertainty; choose a pairing"):
             MostInformative().next_pair(numbered(4), [], SumReward(), rng)
