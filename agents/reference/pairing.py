@@ -77,13 +77,16 @@ class MostInformative(Pairing):
     Args:
         limit: questions a round.
         candidates: random pairs looked at for each question.
-        show_first: the first question of a round is about the first action, which is the destination where the sampling
-            puts it there, against its most informative rival: the oracle cannot be satisfied by what it never sees.
+        show_first: share of the rounds, in [0, 1], whose first question is about the first action, which is the
+            destination where the sampling puts it there, against its most informative rival. Such questions tell less
+            than others do, but the oracle cannot be satisfied by what it never sees.
     """
 
-    def __init__(self, limit: int = 5, candidates: int = 2000, show_first: bool = False) -> None:
+    def __init__(self, limit: int = 5, candidates: int = 2000, show_first: float = 0.0) -> None:
         if limit < 1 or candidates < 1:
             raise ValueError(f"limit is {limit} and candidates {candidates}, expected at least 1 of each")
+        if not 0 <= show_first <= 1:
+            raise ValueError(f"show_first is {show_first}, expected a share from 0 to 1")
         self.limit = limit
         self.candidates = candidates
         self.show_first = show_first
@@ -94,7 +97,7 @@ class MostInformative(Pairing):
         if len(asked) >= self.limit:
             return None
         first = rng.integers(len(actions), size=self.candidates)
-        if self.show_first and not asked:
+        if not asked and rng.random() < self.show_first:
             first[:] = 0
         second = (first + rng.integers(1, len(actions), size=self.candidates)) % len(actions)
         noise = torch.from_numpy(actions).to(reward_model.device)

@@ -137,8 +137,8 @@ class IdealPoint(RewardModel):
         )
         self._set_posterior(particles, particles.mean(axis=0))
         logits = self._precision * (slopes @ self._mean + offsets)
-        loss = -(weights[:, 0] * _log_sigmoid(logits) + weights[:, 1] * _log_sigmoid(-logits)).mean()
-        return {"preference_loss": float(loss), "precision": self._precision, "evidence": best / len(slopes)}
+        loss = -_log_likelihood(logits, weights) / len(logits)
+        return {"preference_loss": loss, "precision": self._precision, "evidence": best / len(slopes)}
 
     def information(self, noise: Tensor, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
         """BALD (Houlsby et al. 2011, eq. 1) over the samples of the posterior, in bits; as the base describes."""
@@ -178,6 +178,11 @@ def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.exp(_log_sigmoid(x))
 
 
+def _log_likelihood(logits: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Of answers with logits (pairs,) and weights of yes and no (pairs, 2); log σ(−x) is log σ(x) − x."""
+    return float((weights.sum(axis=1) * _log_sigmoid(logits) - weights[:, 1] * logits).sum())
+
+
 def _entropy(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of a yes with these logits, in bits."""
     return -(_sigmoid(logits) * _log_sigmoid(logits) + _sigmoid(-logits) * _log_sigmoid(-logits)) / math.log(2)
@@ -202,8 +207,7 @@ def _laplace(
 
     def log_posterior(theta: NDArray[np.float64]) -> float:
         logits = slopes @ theta + offsets
-        likelihood = (weights[:, 0] * _log_sigmoid(logits) + weights[:, 1] * _log_sigmoid(-logits)).sum()
-        return float(likelihood - 0.5 * (theta**2 / variances).sum())
+        return _log_likelihood(logits, weights) - 0.5 * float((theta**2 / variances).sum())
 
     theta = start
     value = log_posterior(theta)
@@ -243,11 +247,8 @@ def _elliptical_slices(
         (count, components).
     """
 
-    def log_likelihood(logits: NDArray[np.float64]) -> float:
-        return float((weights[:, 0] * _log_sigmoid(logits) + weights[:, 1] * _log_sigmoid(-logits)).sum())
-
     theta, along = start, slopes @ start
-    value = log_likelihood(along + offsets)
+    value = _log_likelihood(along + offsets, weights)
     samples = np.empty((count, len(start)))
     for index in range(-_BURN_IN, count):
         other = np.sqrt(variances) * rng.standard_normal(len(start))
@@ -258,7 +259,7 @@ def _elliptical_slices(
         while True:
             # Along the ellipse the logits are mixtures of two known ones: no product with all slopes again.
             trial = np.cos(angle) * along + np.sin(angle) * along_other
-            value = log_likelihood(trial + offsets)
+            value = _log_likelihood(trial + offsets, weights)
             if value > threshold:
                 break
             low, high = (angle, high) if angle < 0 else (low, angle)

@@ -267,7 +267,7 @@ class TestIdealPoint:
         model = IdealPoint(components=6)
         model.reset(generator, rng)
         actions = generator.sample_noise(8, rng)
-        pair = MostInformative(5, show_first=True).next_pair(actions.numpy(), [], model, rng)
+        pair = MostInformative(5, show_first=1.0).next_pair(actions.numpy(), [], model, rng)
         assert pair is not None
         information = model.information(actions, np.zeros(7, int), np.arange(1, 8))
         assert pair == (0, 1 + information.argmax())
