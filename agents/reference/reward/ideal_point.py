@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from agents.reference.reward.base import RewardModel
 from pbg_env import Generator
 
 _PICTURES = 1024
+_PICTURE_SIZE = 64
 _BATCH = 64
 _NEWTON_STEPS = 25
 _BURN_IN = 200
@@ -38,7 +40,7 @@ class PrincipalComponents:
         # The same pictures for every search: what describes the generator does not depend on a search's seed.
         noise = generator.sample_noise(_PICTURES, np.random.default_rng(_PICTURES))
         with torch.no_grad():
-            media = torch.cat([generator.generate(part).flatten(1).double() for part in noise.split(_BATCH)])
+            media = torch.cat([_values(generator.generate(part)).double() for part in noise.split(_BATCH)])
         self._generator = generator
         self.mean = media.mean(dim=0)
         centred = media - self.mean
@@ -60,8 +62,17 @@ class PrincipalComponents:
 
     def of_noise(self, noise: Tensor) -> Tensor:
         """Noise (batch, noise_dim) → components of its media (batch, components), differentiable."""
-        media = self._generator.generate(noise).flatten(1)
-        return (media - self.mean) @ self.directions.T * self.scale
+        return (_values(self._generator.generate(noise)) - self.mean) @ self.directions.T * self.scale
+
+
+def _values(media: Tensor) -> Tensor:
+    """Media (batch, *shape) → (batch, values), large pictures averaged down to 64 px.
+
+    What differs between pictures at large shows there already, and a thousand pictures of 512 px fill a memory.
+    """
+    if media.ndim == 4 and min(media.shape[-2:]) > _PICTURE_SIZE:
+        media = F.adaptive_avg_pool2d(media, _PICTURE_SIZE)
+    return media.flatten(1)
 
 
 class IdealPoint(RewardModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from pbg_env.generators.stackgan_v2.training.losses import (
 from pbg_env.noise import sample_noise_tensor
 
 _BETAS = (0.5, 0.999)
-_CALIBRATION_BATCHES = 32
+_CALIBRATION_PICTURES = 1024
 _R1_EVERY = 16
 
 
@@ -184,8 +185,9 @@ class Trainer:
                 module.momentum = None  # None asks for the plain mean over all batches
         network.train()
         rng = torch.Generator().manual_seed(self.recipe.seed)
-        for _ in range(_CALIBRATION_BATCHES):
-            network(sample_noise_tensor(64, self.recipe.z_dim, rng).to(self.device))
+        # In batches of the training's size, which the memory is known to hold.
+        for _ in range(math.ceil(_CALIBRATION_PICTURES / self.recipe.batch_size)):
+            network(sample_noise_tensor(self.recipe.batch_size, self.recipe.z_dim, rng).to(self.device))
         return network.eval()
 
     def state(self) -> dict[str, Any]:
