@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,14 @@ class TestTraining:
         for name in ("netG_4.pth", "netD0.pth", "training_state.pt"):
             one, other = (torch.load(path / name, weights_only=True) for path in (whole, parts))
             assert_same(one, other)
+
+    def test_a_resumed_run_keeps_its_recipe(self, folder: Path, tmp_path: Path) -> None:
+        settings: dict[str, Any] = {"workers": 0, "device": "cpu"}
+        train(str(folder), Recipe(steps=1, r1=1.0, **TINY), out=tmp_path / "run", **settings)
+        with pytest.raises(ValueError, match=r"has done 1 of 1 steps; give more with --recipe\.steps"):
+            train(str(folder), resume=tmp_path / "run", **settings)
+        snapshot = train(str(folder), Recipe(steps=2), resume=tmp_path / "run", **settings)
+        assert read_state(snapshot)["recipe"] == asdict(Recipe(steps=2, r1=1.0, **TINY))
 
     def test_snapshots_load_as_generator_and_discriminators(self, folder: Path, tmp_path: Path) -> None:
         recipe = Recipe(scales=2, steps=1, residual_blocks=1, **TINY | {"gf_dim": 2})

@@ -42,7 +42,7 @@ def train(
         recipe: what shapes the weights.
         out: the run's folder; runs/training_… unless told.
         resume: the folder of a run to go on with from its newest snapshot, exactly. Its recipe is taken over, but for
-            `steps`.
+            `steps` where they are given.
         snapshot_every: steps between snapshots.
         keep: how many of the newest snapshots stay.
         workers: processes that read and prepare pictures.
@@ -58,7 +58,12 @@ def train(
     state = None
     if resume is not None:
         state = read_state(latest_snapshot(resume / "snapshots"))
-        recipe = Recipe(**{**state["recipe"], "steps": max(recipe.steps, state["step"] + 1)})
+        asked = {} if recipe.steps == Recipe().steps else {"steps": recipe.steps}
+        recipe = Recipe(**state["recipe"] | asked)
+        if state["step"] >= recipe.steps:
+            raise ValueError(
+                f"{resume} has done {state['step']} of {recipe.steps} steps; give more with --recipe.steps"
+            )
     folder = resume or out or Path("runs") / time.strftime("training_%Y-%m-%d_%H-%M-%S")
     trainer = Trainer(recipe, place)
     if state is not None:
