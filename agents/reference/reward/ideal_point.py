@@ -105,13 +105,8 @@ class IdealPoint(RewardModel):
         self._rng = rng
         self._precision = float(_PRECISIONS[len(_PRECISIONS) // 2])
         self._mode = np.zeros_like(self._variances)
-        prior = np.sqrt(self._variances) * rng.standard_normal((self.samples, self.components_kept))
+        prior = np.sqrt(self._variances) * rng.standard_normal((self.samples, len(self._variances)))
         self._set_posterior(prior, np.zeros_like(self._variances))
-
-    @property
-    def components_kept(self) -> int:
-        """Components there are: as many as asked for, where the generator's media have as many."""
-        return len(self._variances)
 
     def _set_posterior(self, particles: NDArray[np.float64], mean: NDArray[np.float64]) -> None:
         self._particles, self._mean = particles, mean

@@ -9,13 +9,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import InterpolationMode, v2
 from tqdm import tqdm
 
 from pbg_env.generators.avatars.drawing import sample_portrait
+from pbg_env.media.image import UNREADABLE, read_rgb
 
 AVATARS = "avatars"
 """The name that asks for drawn portraits in place of a folder."""
@@ -74,7 +75,7 @@ class PictureFolder:
                         small.append(f"{path.relative_to(folder)} ({picture.width} × {picture.height})")
                     else:
                         self.files.append(path)
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            except UNREADABLE as error:
                 unreadable.append(f"{path.relative_to(folder)} ({error})")
         if small:
             raise DataError(
@@ -97,9 +98,7 @@ class PictureFolder:
         if epoch != self._epoch:
             self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.files))
             self._epoch = epoch
-        with Image.open(self.files[self._order[place]]) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
+        return read_rgb(self.files[self._order[place]])
 
 
 def _some(names: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pbg_env.generators.stackgan_v2.networks import DiscriminatorNetwork, GeneratorNetwork
+from pbg_env.generators.stackgan_v2.networks import DiscriminatorNetwork, GeneratorNetwork, scale_size
 from pbg_env.generators.stackgan_v2.training.losses import (
     colour_consistency,
     discriminator_loss,
@@ -128,7 +128,7 @@ class Trainer:
             fake = self.generator(noise)
             for scale, discriminator in enumerate(self.discriminators):
                 loss = self._discriminator_step(scale, real[scale], fake[scale].detach())
-                losses[f"discriminator/{64 * 2**scale}px"] = loss
+                losses[f"discriminator/{scale_size(scale)}px"] = loss
                 discriminator.requires_grad_(False)
             adversarial = [
                 generator_loss(discriminator(pictures).float())
@@ -144,7 +144,7 @@ class Trainer:
             weights: list[Tensor] = list(self.generator.parameters())
             torch._foreach_lerp_(averages, weights, 1.0 - self.recipe.average)
         self.step += 1
-        losses |= {f"generator/{64 * 2**scale}px": loss.detach() for scale, loss in enumerate(adversarial)}
+        losses |= {f"generator/{scale_size(scale)}px": loss.detach() for scale, loss in enumerate(adversarial)}
         if self.recipe.scales > 1:
             losses["generator/colour"] = colour.detach()
         return losses
