@@ -1,22 +1,27 @@
 """Preference-based generation as Gymnasium environments: find the picture somebody has in mind by asking which of two
 is nearer.
 
-`import pbg_env` registers `PBG-StackGANv2-v0` and `PBG-StackGANv2-Pairs-v0`.
+`import pbg_env` registers `PBG-StackGANv2-v0` and `PBG-StackGANv2-Pairs-v0` for pictures, and `PBG-Tones-v0` and
+`PBG-Tones-Pairs-v0` for sounds.
 """
 
 from gymnasium.envs.registration import register
 
 from pbg_env.answers import AnswerLog
 from pbg_env.ascent import ascend
-from pbg_env.envs import PreferenceEnv, PreferencePairsEnv
+from pbg_env.envs import PreferenceEnv, PreferencePairsEnv, PreferencePairsVectorEnv, PreferenceVectorEnv
 from pbg_env.generators import Discriminator, Generator, load_discriminator, load_generator
-from pbg_env.media import ImageMedium, MediaError, Medium
+from pbg_env.generators.module import ModuleGenerator
+from pbg_env.media import ImageMedium, MediaError, Medium, SoundMedium, as_perceived
 from pbg_env.noise import NOISE_BOUND, noise_to_unit, sample_noise, unit_to_noise
-from pbg_env.oracles import Oracle, TargetOracle, Teacher
+from pbg_env.oracles import TEACHERS, Oracle, TargetOracle, Teacher, UtilityOracle
 from pbg_env.preference import Answer, Preference
+from pbg_env.prior_bank import PriorBank
+from pbg_env.similarity import Similarity
 
 __all__ = [
     "NOISE_BOUND",
+    "TEACHERS",
     "Answer",
     "AnswerLog",
     "Discriminator",
@@ -24,12 +29,20 @@ __all__ = [
     "ImageMedium",
     "MediaError",
     "Medium",
+    "ModuleGenerator",
     "Oracle",
     "Preference",
     "PreferenceEnv",
     "PreferencePairsEnv",
+    "PreferencePairsVectorEnv",
+    "PreferenceVectorEnv",
+    "PriorBank",
+    "Similarity",
+    "SoundMedium",
     "TargetOracle",
     "Teacher",
+    "UtilityOracle",
+    "as_perceived",
     "ascend",
     "load_discriminator",
     "load_generator",
@@ -38,5 +51,18 @@ __all__ = [
     "unit_to_noise",
 ]
 
-register("PBG-StackGANv2-v0", entry_point="pbg_env.envs:PreferenceEnv")
-register("PBG-StackGANv2-Pairs-v0", entry_point="pbg_env.envs:PreferencePairsEnv")
+_TONES = {"generator": "tones", "similarity": "features"}
+
+for _family, _arguments in (("StackGANv2", {}), ("Tones", _TONES)):
+    register(
+        f"PBG-{_family}-v0",
+        entry_point="pbg_env.envs:PreferenceEnv",
+        vector_entry_point="pbg_env.envs:PreferenceVectorEnv",
+        kwargs=_arguments,
+    )
+    register(
+        f"PBG-{_family}-Pairs-v0",
+        entry_point="pbg_env.envs:PreferencePairsEnv",
+        vector_entry_point="pbg_env.envs:PreferencePairsVectorEnv",
+        kwargs=_arguments,
+    )

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def _path(*parts: str | bytes) -> Path:
     return cache_folder() / f"{digest.hexdigest()[:40]}.npy"
 
 
-def cached(*parts: str | bytes) -> NDArray[np.float64] | None:
+def cached(*parts: str | bytes) -> NDArray[Any] | None:
     """What was stored under these parts, or None; a damaged file counts as none."""
     try:
         return np.load(_path(*parts), allow_pickle=False)
@@ -42,7 +43,7 @@ def cached(*parts: str | bytes) -> NDArray[np.float64] | None:
         return None
 
 
-def store(value: NDArray[np.float64], *parts: str | bytes) -> None:
+def store(value: NDArray[Any], *parts: str | bytes) -> None:
     """Stores under these parts; where nothing can be written, warns and goes on without."""
     path = _path(*parts)
     unfinished = path.with_suffix(f".{os.getpid()}.npy")

@@ -25,7 +25,7 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("code", [code for _, code in blocks("python")], ids=[name for name, _ in blocks("python")])
 def test_python_runs(code: str) -> None:
-    exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
+    exec(compile(code, "documentation", "exec", dont_inherit=True), {"__name__": "documentation"})
 
 
 def test_commands_of_the_agent_are_understood() -> None:

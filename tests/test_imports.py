@@ -52,19 +52,19 @@ def test_agents_use_only_public_names_of_pbg_env() -> None:
 
 def test_only_the_loop_looks_at_score_and_target() -> None:
     looking = {"evaluate", "render", "target", "utility"}
+    # Stable-Baselines3 asks its environments for pictures, to make videos of.
+    allowed = {"run.py": looking, "sb3.py": {"render"}}
     for path in sorted((ROOT / "agents").rglob("*.py")):
-        if path.name == "run.py":
-            continue
         attributes = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
-        assert not attributes & looking, path
+        assert attributes & looking <= allowed.get(path.name, set()), path
 
 
 def test_package_imports_without_extras() -> None:
     code = """
 import sys
-for name in ("stable_baselines3", "botorch", "starlette", "ray", "scipy"):
+for name in ("stable_baselines3", "botorch", "starlette", "ray", "scipy", "torchmetrics", "transformers"):
     sys.modules[name] = None
 import gymnasium, pbg_env
-assert {"PBG-StackGANv2-v0", "PBG-StackGANv2-Pairs-v0"} <= set(gymnasium.registry)
+assert {"PBG-StackGANv2-v0", "PBG-StackGANv2-Pairs-v0", "PBG-Tones-v0"} <= set(gymnasium.registry)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -2,28 +2,156 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
-import torch
-from gymnasium import spaces
-from gymnasium.error import ResetNeeded
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pbg_env.envs.search import PRIOR, Info, Observation, SearchEnv, one_hot
-from pbg_env.envs.spaces import ActionKind, action_space
+from pbg_env.envs.candidate import CandidateSearches
+from pbg_env.envs.pairs import PairSearches
+from pbg_env.envs.searches import RENDER_MODES, Searches
+from pbg_env.envs.spaces import ActionKind
 from pbg_env.generators.base import Discriminator, Generator
-from pbg_env.noise import NOISE_BOUND, sample_noise
 from pbg_env.oracles import Oracle
 from pbg_env.oracles.teacher import Teacher
-from pbg_env.preference import NOT_ASKED, Preference
+from pbg_env.similarity import Similarity, SimilarityFunction
+
+Observation = dict[str, NDArray[Any]]
+Info = dict[str, Any]
+
+_FIRST = np.zeros(1, dtype=np.int64)
 
 
-class PreferenceEnv(SearchEnv, EzPickle):
+class SearchEnv(gym.Env[Any, Any], EzPickle):
+    """One search. What it takes and does is described at `PreferenceEnv` and `PreferencePairsEnv`."""
+
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 2}  # noqa: RUF012  # declared so by Gymnasium
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        EzPickle.__init__(self, **{name: arguments[name] for name in signature(type(self)).parameters})
+        self._searches = self.searches(1, arguments)
+        self.action_space = self._searches.action_space
+        self.observation_space = self._searches.observation_space
+        self.render_mode = self._searches.render_mode
+
+    @staticmethod
+    @abstractmethod
+    def searches(count: int, arguments: Mapping[str, Any]) -> Searches:
+        """Searches of this kind with these arguments of an environment."""
+
+    @property
+    def generator(self) -> Generator:
+        return self._searches.generator
+
+    @property
+    def discriminator(self) -> Discriminator | None:
+        """The discriminator beside the generator, loaded when first asked for; None where there is none."""
+        return self._searches.discriminator
+
+    @property
+    def noise_dim(self) -> int:
+        return self._searches.noise_dim
+
+    @property
+    def pairs_per_step(self) -> int:
+        return self._searches.pairs_per_step
+
+    @property
+    def max_queries(self) -> int:
+        return self._searches.max_queries
+
+    @property
+    def queries(self) -> int:
+        """Answers given since the reset."""
+        return self._searches.queries(0)
+
+    @property
+    def has_score(self) -> bool:
+        """Whether the search has a score that `evaluate` tells, which takes an oracle with a utility."""
+        return self._searches.wish(0).score is not None
+
+    @property
+    def target(self) -> Tensor | None:
+        """The target (*media.shape) as perceived, or None where the oracle has none. Not for agents.
+
+        Raises:
+            ResetNeeded: there is no search yet.
+        """
+        return self._searches.wish(0).target
+
+    def generate(self, noise: NDArray[np.floating]) -> Tensor:
+        """Noise (batch, noise_dim) → media (batch, *media.shape) as perceived, without gradients."""
+        return self._searches.generate(noise)
+
+    def evaluate(self, noise: NDArray[np.floating]) -> Any:
+        """The hidden score of noise: 0 for a random medium, 1 for the best the generator can do.
+
+        Args:
+            noise: (noise_dim,) or (batch, noise_dim).
+
+        Returns:
+            A float, or (batch,) in float64.
+
+        Raises:
+            ResetNeeded: there is no search yet.
+            ClosedEnvironmentError: after `close`.
+            ValueError: the oracle has no utility, or the noise has another shape.
+        """
+        self._searches.demand_open("evaluate")
+        array = np.asarray(noise, dtype=np.float32)
+        if array.ndim not in (1, 2) or array.shape[-1] != self.noise_dim:
+            raise ValueError(f"noise of shape {array.shape}, expected ({self.noise_dim},) or (batch, {self.noise_dim})")
+        scores = self._searches.evaluate(_FIRST.repeat(len(np.atleast_2d(array))), np.atleast_2d(array))
+        return float(scores[0]) if array.ndim == 1 else scores
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
+        self._searches.demand_open("reset")
+        super().reset(seed=seed)
+        options = dict(options or {})
+        target = options.pop("target", None)
+        if options:
+            raise ValueError(f"unknown reset options {', '.join(map(repr, options))}; expected 'target'")
+        nothing = np.empty((0, *self._searches.action_shape), dtype=np.float32)
+        self._searches.advance([], nothing, opening=[0], seeds=[seed], targets=[target])
+        return self._observation(), self._info()
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, Info]:
+        self._searches.demand_open("step")
+        noise = self._searches.noise_of(action, self._searches.action_space)
+        reward = self._searches.advance([0], noise[None])[0]
+        terminated, truncated = self._searches.terminated[0], self._searches.truncated[0]
+        return self._observation(), float(reward), bool(terminated), bool(truncated), self._info()
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """With `rgb_array` a picture (height, width, 3), else None.
+
+        Raises:
+            ResetNeeded: there is no search yet.
+            ClosedEnvironmentError: after `close`.
+        """
+        self._searches.demand_open("render")
+        return None if self.render_mode is None else self._searches.render(0)
+
+    def close(self) -> None:
+        """Ends the search; may be called again."""
+        self._searches.close()
+
+    def _observation(self) -> Observation:
+        return {name: value[0] for name, value in self._searches.observations().items()}
+
+    def _info(self) -> Info:
+        infos = self._searches.infos()
+        info: Info = {name: value[0] for name, value in infos.items()}
+        return info | {"queries": int(info["queries"]), "is_success": bool(info["is_success"])}
+
+
+class PreferenceEnv(SearchEnv):
     """Search the noise space of a generator for what somebody wants, by their preferences alone.
 
     ## Description
@@ -72,14 +200,17 @@ class PreferenceEnv(SearchEnv, EzPickle):
     ## Arguments
 
     Args:
-        generator: "avatars", a checkpoint, or a `Generator`.
-        discriminator: a checkpoint or a `Discriminator`; the embedded one for an embedded generator unless told.
+        generator: "avatars", "tones", a checkpoint, "module:function" (which returns a generator), or a `Generator`.
+        discriminator: likewise, or a `Discriminator`; the embedded one for an embedded generator unless told.
         scale: which of the generator's scales, −1 for the largest.
         oracle: "target" (a simulated user with a target), "random", "module:function" (which returns an oracle), or an
             `Oracle`.
-        target: "prior" (a fresh picture the generator can make) or an image file.
-        similarity: what the simulated user goes by: "pixels".
-        teacher: a preset's name ("oracle" is exact), or `equal` and `bad`, thresholds in standardised units.
+        target: "prior" (a fresh medium the generator can make) or a file; None where the wish is a utility of media.
+        similarity: what the simulated user goes by: "pixels", "features", "ssim", "discriminator", "vit" or
+            "vit:FOLDER-OR-HUB-NAME", "lpips" or "lpips:NETWORK"; or a function of your own, or "module:function", of
+            media (batch, *shape) and target (batch or 1, *shape), without the latter where `target` is None.
+        teacher: a preset's name ("oracle" is exact; "noisy", "mistaken", "hesitant", "harsh", "human"), or some of
+            `beta`, `mistake`, `equal` and `bad`, as `Teacher` describes them.
         goal: the score that satisfies the oracle; None never ends early.
         max_queries: answers in a search, at least 1.
         action: "noise" or "unit".
@@ -91,6 +222,7 @@ class PreferenceEnv(SearchEnv, EzPickle):
     Raises:
         ValueError: an argument out of range or unknown, a file that is no checkpoint, no picture.
         FileNotFoundError: no such checkpoint.
+        MemoryError: a batch does not fit; the message names its size.
 
     ## Version History
 
@@ -103,9 +235,9 @@ class PreferenceEnv(SearchEnv, EzPickle):
         discriminator: str | Discriminator | None = None,
         scale: int = -1,
         oracle: str | Oracle = "target",
-        target: str = PRIOR,
-        similarity: str = "pixels",
-        teacher: str | Mapping[str, float] | Teacher = "oracle",
+        target: str | None = "prior",
+        similarity: str | Similarity | SimilarityFunction = "pixels",
+        teacher: str | Mapping[str, float | str | None] | Teacher = "oracle",
         goal: float | None = 0.7,
         max_queries: int = 500,
         action: ActionKind = "noise",
@@ -114,82 +246,14 @@ class PreferenceEnv(SearchEnv, EzPickle):
         render_mode: str | None = None,
         device: str = "auto",
     ) -> None:
-        arguments: dict[str, Any] = {name: value for name, value in locals().items() if name in _ARGUMENTS}
-        EzPickle.__init__(self, **arguments)
-        super().__init__(pairs_per_step=1, **arguments)
-        dim = (self.noise_dim,)
-        self.action_space = action_space(action, dim)
-        noise = spaces.Box(-NOISE_BOUND, NOISE_BOUND, dim, np.float32)
-        observed: dict[str, spaces.Space[Any]] = {
-            "incumbent": noise,
-            "candidate": noise,
-            "answer": spaces.Box(0.0, 1.0, (len(Preference),), np.float32),
-            "spent": spaces.Box(0.0, 1.0, (1,), np.float32),
-        }
-        if observe_media:
-            # Frames of every medium have one shape; a picture's is known without generating one.
-            frame = self.generator.media.frame(torch.zeros(self.generator.media.shape)).shape
-            observed["incumbent_media"] = spaces.Box(0, 255, frame, np.uint8)
-            observed["candidate_media"] = spaces.Box(0, 255, frame, np.uint8)
-        self.observation_space = spaces.Dict(observed)
-        self._incumbent: NDArray[np.float32] = np.zeros(dim, dtype=np.float32)
-        self._candidate: NDArray[np.float32] = np.zeros(dim, dtype=np.float32)
-        self._incumbent_media: Tensor | None = None
-        self._candidate_media: Tensor | None = None
+        super().__init__({name: value for name, value in locals().items() if name in _ARGUMENTS})
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
-        super().reset(seed=seed)
-        rng = self._begin(seed, options)
-        self._incumbent = sample_noise((self.noise_dim,), rng)
-        self._candidate = np.zeros_like(self._incumbent)
-        self._incumbent_media, self._candidate_media = self.generate(self._incumbent[None]), None
-        answers = np.full(1, NOT_ASKED, dtype=np.int64)
-        return self._observation(answers), self._info(answers, False, self._incumbent_media)
-
-    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, Info]:
-        self._candidate = self._noise_of(action)
-        assert self._incumbent_media is not None
-        candidate, incumbent = self.generate(self._candidate[None]), self._incumbent_media
-        self._candidate_media = candidate
-        answers = self._ask(candidate, incumbent)
-        better = bool(answers[0] == Preference.FIRST)
-        if better:
-            self._incumbent, self._incumbent_media = self._candidate, candidate
-        satisfied = self._satisfied(torch.cat((candidate, incumbent)))
-        terminated, truncated = self._end(satisfied)
-        reward = float(better) + (self.max_queries - self._queries if satisfied else 0)
-        info = self._info(answers, satisfied, self._incumbent_media)
-        return self._observation(answers), reward, terminated, truncated, info
-
-    def _observation(self, answers: NDArray[np.int64]) -> Observation:
-        observation: Observation = {
-            "incumbent": self._incumbent.copy(),
-            "candidate": self._candidate.copy(),
-            "answer": one_hot(answers)[0],
-            "spent": self._spent(),
-        }
-        if self.observe_media:
-            assert self._incumbent_media is not None
-            observation["incumbent_media"] = self.generator.media.frame(self._incumbent_media[0])
-            observation["candidate_media"] = (
-                np.zeros_like(observation["incumbent_media"])
-                if self._candidate_media is None
-                else self.generator.media.frame(self._candidate_media[0])
-            )
-        return observation
-
-    def render(self) -> NDArray[np.uint8] | None:
-        """With `rgb_array`: the asked pair, the incumbent and the target side by side, (height, width, 3)."""
-        if self.render_mode is None:
-            return None
-        if self._incumbent_media is None:
-            raise ResetNeeded("render() called before reset()")
-        incumbent = self._incumbent_media[0]
-        pair = [incumbent, incumbent] if self._shown is None else list(self._shown[0])
-        return self._row([*pair, incumbent])
+    @staticmethod
+    def searches(count: int, arguments: Mapping[str, Any]) -> Searches:
+        return CandidateSearches(count, pairs_per_step=1, **arguments)
 
 
-class PreferencePairsEnv(SearchEnv, EzPickle):
+class PreferencePairsEnv(SearchEnv):
     """As `PreferenceEnv`, but each step asks pairs of the agent's own choosing, as they stand.
 
     ## Description
@@ -245,9 +309,9 @@ class PreferencePairsEnv(SearchEnv, EzPickle):
         discriminator: str | Discriminator | None = None,
         scale: int = -1,
         oracle: str | Oracle = "target",
-        target: str = PRIOR,
-        similarity: str = "pixels",
-        teacher: str | Mapping[str, float] | Teacher = "oracle",
+        target: str | None = "prior",
+        similarity: str | Similarity | SimilarityFunction = "pixels",
+        teacher: str | Mapping[str, float | str | None] | Teacher = "oracle",
         goal: float | None = 0.7,
         max_queries: int = 500,
         action: ActionKind = "noise",
@@ -256,56 +320,12 @@ class PreferencePairsEnv(SearchEnv, EzPickle):
         render_mode: str | None = None,
         device: str = "auto",
     ) -> None:
-        arguments: dict[str, Any] = {name: value for name, value in locals().items() if name in _ARGUMENTS}
-        EzPickle.__init__(self, pairs_per_step=pairs_per_step, **arguments)
-        super().__init__(pairs_per_step=pairs_per_step, **arguments)
-        self.action_space = action_space(action, (self.pairs_per_step, 2, self.noise_dim))
-        observed: dict[str, spaces.Space[Any]] = {
-            "answers": spaces.Box(0.0, 1.0, (self.pairs_per_step * len(Preference),), np.float32),
-            "spent": spaces.Box(0.0, 1.0, (1,), np.float32),
-        }
-        if observe_media:
-            frame = self.generator.media.frame(torch.zeros(self.generator.media.shape)).shape
-            observed["media"] = spaces.Box(0, 255, (self.pairs_per_step, 2, *frame), np.uint8)
-        self.observation_space = spaces.Dict(observed)
+        arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
+        super().__init__({"pairs_per_step": pairs_per_step} | arguments)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
-        super().reset(seed=seed)
-        self._begin(seed, options)
-        answers = np.full(self.pairs_per_step, NOT_ASKED, dtype=np.int64)
-        return self._observation(answers), self._info(answers, False, None)
-
-    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, Info]:
-        noise = self._noise_of(action)  # (pairs, 2, Z)
-        # One forward for all that can still be asked.
-        left = noise[: self.max_queries - self._queries]
-        media = self.generate(left.reshape(-1, self.noise_dim)).unflatten(0, (-1, 2))  # (pairs, 2, *shape)
-        answers = np.full(self.pairs_per_step, NOT_ASKED, dtype=np.int64)
-        answers[: len(left)] = self._ask(media[:, 0], media[:, 1])
-        shown = media.flatten(0, 1)
-        satisfied = self._satisfied(shown)
-        terminated, truncated = self._end(satisfied)
-        reward = float(self.max_queries - self._queries) if satisfied else 0.0
-        return self._observation(answers), reward, terminated, truncated, self._info(answers, satisfied, shown)
-
-    def _observation(self, answers: NDArray[np.int64]) -> Observation:
-        observation: Observation = {"answers": one_hot(answers).ravel(), "spent": self._spent()}
-        if self.observe_media:
-            space = self.observation_space["media"]  # type: ignore[index]
-            observation["media"] = np.zeros(space.shape, dtype=np.uint8)
-            for pair, shown in enumerate([] if self._shown is None else self._shown):
-                for side in (0, 1):
-                    observation["media"][pair, side] = self.generator.media.frame(shown[side])
-        return observation
-
-    def render(self) -> NDArray[np.uint8] | None:
-        """With `rgb_array`: the last pair asked and the target side by side, (height, width, 3)."""
-        if self.render_mode is None:
-            return None
-        if self._oracle is None:
-            raise ResetNeeded("render() called before reset()")
-        black = torch.zeros(self.generator.media.shape)
-        return self._row([black, black] if self._shown is None else list(self._shown[-1]))
+    @staticmethod
+    def searches(count: int, arguments: Mapping[str, Any]) -> Searches:
+        return PairSearches(count, **arguments)
 
 
 _ARGUMENTS = frozenset(signature(PreferenceEnv).parameters)

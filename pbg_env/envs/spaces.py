@@ -54,12 +54,15 @@ def noise_of_action(action: Any, space: spaces.Box, kind: ActionKind) -> NDArray
         ValueError: not numbers, another shape, NaN or infinite.
     """
     try:
-        array = np.asarray(action, dtype=np.float32)
+        array = np.asarray(action)
     except (TypeError, ValueError) as error:
         raise ValueError(f"an action of {type(action).__name__} is not an array of numbers") from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"an action of {type(action).__name__} ({array.dtype}) is not an array of numbers")
     if array.shape != space.shape:
         raise ValueError(f"an action of shape {array.shape}, expected {space.shape}")
     if not np.isfinite(array).all():
         raise ValueError("the action has values that are NaN or infinite; expected finite numbers")
-    clipped = np.clip(array, space.low, space.high)
+    # Before the cast, in which numbers beyond the range of float32 would become infinite.
+    clipped = np.clip(array, space.low, space.high).astype(np.float32)
     return clipped if kind == "noise" else unit_to_noise(clipped)

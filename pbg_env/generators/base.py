@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pbg_env.media import Medium
 
@@ -49,6 +50,16 @@ class Discriminator(Protocol):
     def features(self, media: Tensor) -> Tensor:
         """Media (batch, *shape) in [0, 1] → (batch, width)."""
         ...
+
+
+def weights_hash(network: nn.Module) -> str:
+    """A name for the weights of a network: equal weights, equal name, on every machine."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        # As bytes: NumPy has no bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

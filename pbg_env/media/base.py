@@ -29,8 +29,16 @@ class Medium(Protocol):
         """Of one medium, without the batch."""
         ...
 
-    def as_perceived(self, media: Tensor) -> Tensor:
-        """Media (batch, *shape) as an oracle gets them, with the rounding of what carries them to a person."""
+    @property
+    def levels(self) -> int:
+        """Steps between 0 and 1 in what carries a value to a person: 255 on a screen, 65535 in 16-bit sound."""
+        ...
+
+    def features(self, media: Tensor) -> Tensor:
+        """Media (batch, *shape) → what matters of them to a person (batch, width), differentiable.
+
+        Media whose features are near each other look or sound alike; `media.flatten(1)` is a beginning.
+        """
         ...
 
     def read(self, source: Any) -> Tensor:
@@ -52,3 +60,8 @@ class Medium(Protocol):
     def log(self, writer: SummaryWriter, tag: str, medium: Tensor, step: int) -> None:
         """Shows one medium (*shape) in TensorBoard."""
         ...
+
+
+def as_perceived(medium: Medium, media: Tensor) -> Tensor:
+    """Media (batch, *shape) as they reach a person, rounded to the medium's levels."""
+    return (media.float() * medium.levels).round() / medium.levels

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from pbg_env.media.base import MediaError
+
+_FEATURE_SIZE = 64
 
 
 def read_rgb(path: Path) -> Image.Image:
@@ -51,9 +54,18 @@ class ImageMedium:
     def shape(self) -> tuple[int, int, int]:
         return (3, self.size, self.size)
 
-    def as_perceived(self, media: Tensor) -> Tensor:
-        """Pictures (batch, 3, size, size) rounded to 8 bits, as a screen shows them."""
-        return (media * 255.0).round() / 255.0
+    @property
+    def levels(self) -> int:
+        return 255
+
+    def features(self, media: Tensor) -> Tensor:
+        """Pictures (batch, 3, size, size) → their values (batch, width), large pictures averaged down to 64 px.
+
+        What differs between pictures at large shows there already, and a thousand pictures of 512 px fill a memory.
+        """
+        if self.size > _FEATURE_SIZE:
+            media = F.adaptive_avg_pool2d(media, _FEATURE_SIZE)
+        return media.flatten(1)
 
     def read(self, source: Any) -> Tensor:
         """A picture fitted to this size: its middle square, resized with antialiasing.

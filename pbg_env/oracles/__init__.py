@@ -2,7 +2,7 @@
 
 from pbg_env.oracles.base import Oracle
 from pbg_env.oracles.random import RandomOracle
-from pbg_env.oracles.target import TargetOracle
-from pbg_env.oracles.teacher import Teacher
+from pbg_env.oracles.target import TargetOracle, UtilityOracle
+from pbg_env.oracles.teacher import TEACHERS, Teacher
 
-__all__ = ["Oracle", "RandomOracle", "TargetOracle", "Teacher"]
+__all__ = ["TEACHERS", "Oracle", "RandomOracle", "TargetOracle", "Teacher", "UtilityOracle"]

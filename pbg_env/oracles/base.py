@@ -13,8 +13,9 @@ from torch import Tensor
 class Oracle(Protocol):
     """Wants something, and says which of two media is nearer to it.
 
-    An oracle that also has `utility(media)`, media (batch, *shape) → (batch,), higher is better, has a score and can be
-    satisfied.
+    Left and right carry no information: exchanging the media of a pair exchanges first and second in the distribution
+    of its answer. An oracle that also has `utility(media)`, media (batch, *shape) → (batch,), higher is better, has a
+    score and can be satisfied.
     """
 
     def compare(self, first: Tensor, second: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
+from pbg_env.importing import imported
 from pbg_env.oracles.base import Oracle
 from pbg_env.oracles.random import RandomOracle
 
@@ -19,14 +17,10 @@ def oracle_named(name: str) -> Oracle:
     """
     if name == "random":
         return RandomOracle()
-    module_name, colon, function_name = name.partition(":")
-    if not (colon and module_name and function_name):
+    module, colon, function = name.partition(":")
+    if not (colon and module and function):
         raise ValueError(f"unknown oracle {name!r}; expected 'target', 'random' or 'module:function'")
-    try:
-        function: Any = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"oracle {name!r} cannot be imported: {error}") from error
-    oracle = function()
+    oracle = imported(name, "oracle")()
     if not isinstance(oracle, Oracle):
         raise ValueError(f"oracle {name!r} returned a {type(oracle).__name__}, which has no method compare")
     return oracle

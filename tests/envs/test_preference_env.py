@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 import warnings
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,40 +22,39 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 import pbg_env
 from pbg_env import Preference, PreferenceEnv, PreferencePairsEnv, sample_noise
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
+from tests.envs.conftest import IDS, Arguments, is_pairs
 
-IDS = sorted(name for name in gym.registry if name.startswith("PBG-"))
 FIRST, SECOND, GOOD, BAD = Preference
-
-
-@pytest.fixture(scope="module")
-def small(checkpoint: Callable[..., Path]) -> str:
-    """A small generator's checkpoint: whatever is made by id is made of plain data."""
-    return str(checkpoint())
 
 
 @pytest.mark.parametrize("name", IDS)
 class TestEveryId:
-    def test_silent_with_unit_actions(self, name: str, small: str) -> None:
-        env = gym.make(name, generator=small, action="unit", observe_media=True, render_mode="rgb_array")
+    """`of_id` are the arguments that make an environment of each id small enough for a test."""
+
+    def test_silent_with_unit_actions(self, name: str, of_id: Arguments) -> None:
+        env = gym.make(name, action="unit", observe_media=True, render_mode="rgb_array", **of_id(name))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             check_env(env.unwrapped)
-            if name == "PBG-StackGANv2-v0":
+            if not is_pairs(name):
                 sb3_check_env(env.unwrapped)
 
-    def test_noise_actions_bring_a_recommendation_at_most(self, name: str, small: str) -> None:
-        env = gym.make(name, generator=small, render_mode="rgb_array")
+    def test_noise_actions_bring_a_recommendation_at_most(self, name: str, of_id: Arguments) -> None:
+        env = gym.make(name, render_mode="rgb_array", **of_id(name))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             check_env(env.unwrapped)
-            if name == "PBG-StackGANv2-v0":
+            if not is_pairs(name):
                 sb3_check_env(env.unwrapped)
         assert all("we recommend" in str(warning.message).lower() for warning in caught), [
             str(w.message) for w in caught
         ]
 
-    def test_one_seed_one_search_over_two_resets(self, name: str, small: str) -> None:
-        first, second = (gym.make(name, generator=small, max_queries=4, diagnostics=True) for _ in range(2))
+    @pytest.mark.parametrize("teacher", ["oracle", "human"])
+    def test_one_seed_one_search_over_two_resets(self, name: str, teacher: str, of_id: Arguments) -> None:
+        first, second = (
+            gym.make(name, max_queries=4, diagnostics=True, teacher=teacher, **of_id(name)) for _ in range(2)
+        )
         for seed in (7, None):
             one, other = first.reset(seed=seed), second.reset(seed=seed)
             assert data_equivalence(one, other)
@@ -65,78 +64,70 @@ class TestEveryId:
                 one, other = first.step(first.action_space.sample()), second.step(second.action_space.sample())
                 assert data_equivalence(one, other)
 
-    def test_the_spec_survives_json_and_pickle(self, name: str, small: str) -> None:
-        env = gym.make(name, generator=small, teacher={"equal": 0.1}, goal=None, max_queries=9)
-        for spec in (EnvSpec.from_json(env.spec.to_json()), pickle.loads(pickle.dumps(env.spec))):  # type: ignore[union-attr]
+    def test_the_spec_survives_json_and_pickle(self, name: str, of_id: Arguments) -> None:
+        env = gym.make(name, teacher={"beta": 2.0, "equal": "5%"}, goal=None, max_queries=9, **of_id(name))
+        for spec in (EnvSpec.from_json(env.spec.to_json()), pickle.loads(pickle.dumps(env.spec)), env.spec):  # type: ignore[union-attr]
             again = gym.make(spec)
             assert again.unwrapped.max_queries == 9  # type: ignore[attr-defined]
             assert data_equivalence(env.reset(seed=3), again.reset(seed=3))
+            env.action_space.seed(1)
+            action = env.action_space.sample()
+            assert data_equivalence(env.step(action), again.step(action))
         json.dumps(env.spec.kwargs)  # type: ignore[union-attr]
 
-    def test_pickled_environments_begin_alike(self, name: str, small: str) -> None:
-        env = gym.make(name, generator=small).unwrapped
+    def test_pickled_environments_begin_alike(self, name: str, of_id: Arguments) -> None:
+        env = gym.make(name, max_queries=7, **of_id(name)).unwrapped
         again = pickle.loads(pickle.dumps(env))
+        assert again.max_queries == 7
         assert data_equivalence(env.reset(seed=3), again.reset(seed=3))
 
-    def test_closing_twice_is_fine_and_generators_are_shared(self, name: str, small: str) -> None:
-        env, other = gym.make(name, generator=small), gym.make(name, generator=small)
+    def test_closing_twice_is_fine_and_generators_are_shared(self, name: str, of_id: Arguments) -> None:
+        env, other = (gym.make(name, **of_id(name)) for _ in range(2))
         assert env.unwrapped.generator is other.unwrapped.generator  # type: ignore[attr-defined]
         env.close()
         env.close()
 
-    def test_the_targets_own_noise_satisfies(self, name: str, small: str) -> None:
-        env = gym.make(name, generator=small, max_queries=10)
-        wish = sample_noise((6,), np.random.default_rng(2))
+    def test_the_targets_own_noise_satisfies(self, name: str, of_id: Arguments) -> None:
+        env = gym.make(name, max_queries=10, goal=0.99, **of_id(name))
+        wish = sample_noise((env.unwrapped.noise_dim,), np.random.default_rng(2))  # type: ignore[attr-defined]
         env.reset(seed=0, options={"target": wish})
         action = np.broadcast_to(wish, env.action_space.shape).astype(np.float32)  # type: ignore[arg-type]
-        assert env.unwrapped.evaluate(wish) == pytest.approx(1, abs=1e-9)  # type: ignore[attr-defined]
+        assert env.unwrapped.evaluate(wish) >= 0.99  # type: ignore[attr-defined]
         _, reward, terminated, truncated, info = env.step(action)
         assert terminated
         assert not truncated
         assert info["is_success"]
         assert float(reward) >= 9
 
-    def test_the_budget_ends_the_search(self, name: str, small: str) -> None:
-        env = gym.make(name, generator=small, goal=None, max_queries=3)
+    def test_the_budget_ends_the_search(self, name: str, of_id: Arguments) -> None:
+        env = gym.make(name, goal=None, max_queries=3, **of_id(name))
         env.reset(seed=0)
         ends = [env.step(env.action_space.sample())[2:4] for _ in range(3)]
         assert ends == [(False, False), (False, False), (False, True)]
         with pytest.raises(ResetNeeded, match="after the end of the search; call reset"):
             env.step(env.action_space.sample())
 
-    @pytest.mark.parametrize(
-        ("arguments", "message"),
-        [
-            ({"generator": "avatar"}, "unknown generator 'avatar'"),
-            ({"similarity": "colour"}, "unknown similarity 'colour'"),
-            ({"teacher": "strict"}, "unknown teacher 'strict'"),
-            ({"oracle": "nobody"}, "unknown oracle 'nobody'"),
-            ({"oracle": "human"}, "unknown oracle 'human'"),
-            ({"max_queries": 0}, "max_queries is 0, expected a whole number of at least 1"),
-            ({"max_queries": 2.5}, "max_queries is 2.5"),
-            ({"goal": float("nan")}, "goal is nan"),
-            ({"action": "pixels"}, "unknown action 'pixels'"),
-            ({"target": "nowhere.png"}, "no such picture: nowhere.png"),
-            ({"device": "gpu"}, "device 'gpu' is unknown"),
-            ({"scale": 2}, "scale 2 asked for, but the generator has the scales 0"),
-        ],
-    )
-    def test_mistakes_in_arguments(self, name: str, small: str, arguments: dict[str, Any], message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            gym.make(name, **{"generator": small} | arguments)
+    def test_the_manual_has_its_sections(self, name: str, of_id: Arguments) -> None:
+        manual = inspect.getdoc(type(gym.make(name, **of_id(name)).unwrapped)) or ""
+        for section in ("Description", "Action Space", "Observation Space", "Reward", "Starting State", "Episode End",
+                        "Arguments", "Version History"):  # fmt: skip
+            assert f"## {section}" in manual
 
-    def test_mistakes_at_reset(self, name: str, small: str) -> None:
-        env = gym.make(name, generator=small).unwrapped
-        with pytest.raises(ResetNeeded, match="before reset"):
-            env.step(env.action_space.sample())
-        with pytest.raises(ResetNeeded, match=r"evaluate\(\) called before reset"):
-            env.evaluate(np.zeros(6))  # type: ignore[attr-defined]
-        with pytest.raises(ValueError, match="unknown reset options 'goal'; expected 'target'"):
-            env.reset(options={"goal": 1})
-        with pytest.raises(pbg_env.MediaError, match=r"'prior', or noise of shape \(6,\)"):
-            env.reset(options={"target": np.zeros(5)})
-        with pytest.raises(ValueError, match="the target's noise has values that are NaN"):
-            env.reset(options={"target": np.full(6, np.nan)})
+    def test_spawned_workers_answer_like_singles(self, name: str, of_id: Arguments) -> None:
+        if is_pairs(name):
+            pytest.skip("starting workers takes seconds; the other kind shows it")
+        # Processes that start anew have not imported the package: the id says where it is from.
+        make = partial(gym.make, f"pbg_env:{name}", goal=None, teacher="noisy", **of_id(name))
+        workers = gym.vector.AsyncVectorEnv([make, make], context="spawn")
+        singles = gym.vector.SyncVectorEnv([make, make])
+        try:
+            assert data_equivalence(workers.reset(seed=3), singles.reset(seed=3))
+            workers.action_space.seed(1)
+            for _ in range(5):
+                action = workers.action_space.sample()
+                assert data_equivalence(workers.step(action), singles.step(action))
+        finally:
+            workers.close()
 
 
 class TestCandidateAgainstIncumbent:

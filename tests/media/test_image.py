@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pbg_env import ImageMedium, MediaError, Medium
+from pbg_env import ImageMedium, MediaError, Medium, as_perceived
 
 MEDIUM = ImageMedium(64)
 
@@ -109,7 +109,7 @@ def test_arrays_that_are_no_pictures(array: np.ndarray, message: str) -> None:
 
 
 def test_saved_pictures_come_back(tmp_path: Path, rng: np.random.Generator) -> None:
-    medium = MEDIUM.as_perceived(torch.from_numpy(rng.random((3, 64, 64))).float())
+    medium = as_perceived(MEDIUM, torch.from_numpy(rng.random((3, 64, 64))).float())
     path = MEDIUM.save(medium, tmp_path / "destination")
     assert path.name == "destination.png"
     torch.testing.assert_close(MEDIUM.read(path), medium)

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,7 +16,6 @@ from agents.reference.reward.base import RewardModel
 from pbg_env import Generator
 
 _PICTURES = 1024
-_PICTURE_SIZE = 64
 _BATCH = 64
 _NEWTON_STEPS = 25
 _BURN_IN = 200
@@ -40,7 +38,9 @@ class PrincipalComponents:
         # The same pictures for every search: what describes the generator does not depend on a search's seed.
         noise = generator.sample_noise(_PICTURES, np.random.default_rng(_PICTURES))
         with torch.no_grad():
-            media = torch.cat([_values(generator.generate(part)).double() for part in noise.split(_BATCH)])
+            media = torch.cat(
+                [generator.media.features(generator.generate(part)).double() for part in noise.split(_BATCH)]
+            )
         self._generator = generator
         self.mean = media.mean(dim=0)
         centred = media - self.mean
@@ -48,7 +48,7 @@ class PrincipalComponents:
         values, vectors = values.flip(0)[:components], vectors.flip(1)[:, :components]
         self.directions = ((vectors / values.sqrt()).T @ centred).float()  # (components, values)
         self.mean = self.mean.float()
-        # In units of the mean squared error over a medium's values, which do not depend on its size.
+        # In units of the mean squared error over a medium's features, which do not depend on its size.
         self.scale = media.shape[1] ** -0.5
         self.variances = (values / _PICTURES * self.scale**2).cpu().numpy()  # (components,)
 
@@ -62,17 +62,11 @@ class PrincipalComponents:
 
     def of_noise(self, noise: Tensor) -> Tensor:
         """Noise (batch, noise_dim) → components of its media (batch, components), differentiable."""
-        return (_values(self._generator.generate(noise)) - self.mean) @ self.directions.T * self.scale
-
-
-def _values(media: Tensor) -> Tensor:
-    """Media (batch, *shape) → (batch, values), large pictures averaged down to 64 px.
-
-    What differs between pictures at large shows there already, and a thousand pictures of 512 px fill a memory.
-    """
-    if media.ndim == 4 and min(media.shape[-2:]) > _PICTURE_SIZE:
-        media = F.adaptive_avg_pool2d(media, _PICTURE_SIZE)
-    return media.flatten(1)
+        return (
+            (self._generator.media.features(self._generator.generate(noise)) - self.mean)
+            @ self.directions.T
+            * self.scale
+        )
 
 
 class IdealPoint(RewardModel):

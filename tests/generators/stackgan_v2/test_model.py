@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from pbg_env import Discriminator, Generator
-from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator, weights_hash
+from pbg_env.generators.base import weights_hash
+from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
 from tests.conftest import small_generator_network
 
 
