@@ -226,9 +226,8 @@ def similarity_from(
 
 
 def _negative_distance(values: Tensor, target: Tensor) -> Tensor:
-    squared = (values - target).square().flatten(1).mean(dim=1)
-    # The root has no slope at 0; what lies below this is a hundredth of the step between two 8-bit values.
-    return -squared.clamp_min(1e-9).sqrt()
+    difference = values - target
+    return -torch.linalg.vector_norm(difference, dim=tuple(range(1, difference.ndim))) / difference[0].numel() ** 0.5
 
 
 def _needs_pictures(name: str, medium: Medium) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     return folder
 
 
+@cache
 def small_generator_network(noise_dim: int = 6, width: int = 4, blocks: tuple[int, ...] = ()) -> GeneratorNetwork:
     """Random weights whose pictures differ visibly from one noise to the next."""
     with torch.random.fork_rng(devices=[]):

@@ -87,7 +87,8 @@ class CandidateSearches(Searches):
         self, which: NDArray[np.int64], noise: NDArray[np.float32], owners: NDArray[np.int64], media: Tensor
     ) -> NDArray[np.float64]:
         self._candidate[which] = noise
-        incumbents = self._incumbent_media[which]
+        # Without a copy where all of them ask.
+        incumbents = self._incumbent_media if len(which) == self.count else self._incumbent_media[which]
         values = self._utilities(which, media)
         both = None if values is None else np.stack((values, self._utility[which]), axis=1)  # (searches, 2)
         answers = self._ask(Pairs(which, media, incumbents, both))

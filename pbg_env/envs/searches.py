@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,8 @@ from torch import Tensor
 from pbg_env.envs.spaces import ActionKind, action_space, noise_of_action
 from pbg_env.envs.wishes import Wish, Wishes, utilities
 from pbg_env.generators.base import Discriminator, Generator
-from pbg_env.generators.loading import EMBEDDED, load_discriminator, load_generator
+from pbg_env.generators.loading import EMBEDDED
+from pbg_env.generators.sharing import shared_discriminator, shared_generator
 from pbg_env.generators.showing import show
 from pbg_env.oracles import Oracle, UtilityOracle
 from pbg_env.oracles.teacher import Teacher
@@ -91,7 +92,7 @@ class Searches(ABC):
         self.diagnostics = diagnostics
         self.render_mode = render_mode
         self._action_kind: ActionKind = action
-        self.generator = _generator_from(generator, scale, device)
+        self.generator = shared_generator(generator, scale, device)
         self._discriminator = discriminator
         if discriminator is None and isinstance(generator, str) and generator in EMBEDDED:
             self._discriminator = generator
@@ -140,7 +141,7 @@ class Searches(ABC):
     def discriminator(self) -> Discriminator | None:
         """The discriminator beside the generator, loaded when first asked for; None where there is none."""
         if isinstance(self._discriminator, str):
-            self._discriminator = _shared_discriminator(self._discriminator, self._scale, self._device)
+            self._discriminator = shared_discriminator(self._discriminator, self._scale, self._device)
         return self._discriminator
 
     def wish(self, index: int) -> Wish:
@@ -385,30 +386,3 @@ class Searches(ABC):
 def one_hot(answers: NDArray[np.int64]) -> NDArray[np.float32]:
     """Answers (…) → (…, 4); all zeros where a pair was not asked."""
     return (answers[..., None] == np.arange(len(Preference))).astype(np.float32)
-
-
-@lru_cache(maxsize=8)
-def _shared_generator(source: str, scale: int, device: str) -> Generator:
-    return load_generator(source, scale=scale, device=device)
-
-
-@lru_cache(maxsize=8)
-def _shared_discriminator(source: str, scale: int, device: str) -> Discriminator:
-    return load_discriminator(source, scale=scale, device=device)
-
-
-def _generator_from(generator: str | Generator, scale: int, device: str) -> Generator:
-    if isinstance(generator, str):
-        return _shared_generator(generator, scale, device)
-    members = ("noise_dim", "media", "device", "generate", "sample_noise")
-    missing = [name for name in members if not hasattr(generator, name)]
-    if missing:
-        raise ValueError(
-            f"the generator, a {type(generator).__name__}, lacks {', '.join(missing)}; expected a name, a file, or an "
-            f"object with the members of pbg_env.Generator"
-        )
-    if type(generator).__hash__ is None:
-        raise ValueError(
-            f"the generator, a {type(generator).__name__}, cannot be hashed; make a dataclass of it with eq=False"
-        )
-    return generator

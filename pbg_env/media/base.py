@@ -64,4 +64,6 @@ class Medium(Protocol):
 
 def as_perceived(medium: Medium, media: Tensor) -> Tensor:
     """Media (batch, *shape) as they reach a person, rounded to the medium's levels."""
-    return (media.float() * medium.levels).round() / medium.levels
+    levels = media.float() * medium.levels
+    # In place where no gradient is recorded: a large batch is memory that is walked over again and again.
+    return levels.round() / medium.levels if levels.requires_grad else levels.round_().div_(medium.levels)
