@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents.reference.__main__ import main
-from pbg_env import AnswerLog
+from pbg_env import AnswerLog, load_generator
 from tests.agents.conftest import CONFIGS
 
 ORIGINAL = str(CONFIGS / "original.yaml")
@@ -74,6 +75,22 @@ def test_the_folder_of_a_run(small: str, tmp_path: Path, capsys: pytest.CaptureF
     } == set(events.Tags()["images"])
     assert len(events.Images("media/destination")) == len(rounds)
     assert [event.step for event in events.Scalars("score")] == [int(row["queries"]) for row in rounds]
+
+
+def test_sounds_are_searched_saved_and_logged(tmp_path: Path) -> None:
+    """By the reference agent as it is: everything that pictures need is the medium's business."""
+    settings = ["--agent.mover.init_args.steps=3", "--env.max_queries=6", "--env.goal=null", "--quiet=true"]
+    sounds = ["--env.generator=tones", "--env.similarity=features"]
+    main(["--config", str(CONFIGS / "reference.yaml"), *settings, *sounds, "--out", str(tmp_path / "run")])
+    medium = load_generator("tones").media
+    noise = np.load(tmp_path / "run" / "destination.npy")
+    made = load_generator("tones").generate(torch.from_numpy(noise)[None])[0]
+    read = medium.read(tmp_path / "run" / "destination.wav")
+    torch.testing.assert_close(read, made, atol=1e-4, rtol=0)
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    assert {"media/start", "media/target", "media/destination"} <= set(events.Tags()["audio"])
+    assert "media/destination/spectrogram" in events.Tags()["images"]
 
 
 def test_the_config_in_the_folder_repeats_the_run(small: str, tmp_path: Path) -> None:

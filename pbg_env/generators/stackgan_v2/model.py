@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from pbg_env.generators.base import weights_hash
 from pbg_env.generators.stackgan_v2.checkpoint import (
     CheckpointError,
     load_discriminator_network,
@@ -19,14 +19,9 @@ from pbg_env.generators.stackgan_v2.networks import DiscriminatorNetwork, Genera
 from pbg_env.media import ImageMedium
 from pbg_env.noise import sample_noise
 
-
-def weights_hash(network: nn.Module) -> str:
-    """A name for the weights of a network: equal weights, equal name, on every machine."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:32]
+LARGEST_ACTIVATION = 24 * 2**20
+"""Bytes that the largest activation of one forward on the CPU may have, unless one picture alone takes more. Larger
+ones leave the cache, and from 32 MiB on the C library maps fresh pages for each."""
 
 
 class StackGANGenerator:
@@ -55,6 +50,9 @@ class StackGANGenerator:
         self.scale = scale % network.scales
         self.device = device
         self.dtype = dtype
+        # What the last doubling makes of one picture, before its gate halves the channels.
+        largest = 2 * network.width // 2**self.scale * scale_size(self.scale) ** 2 * dtype.itemsize
+        self._pictures_at_once = max(1, LARGEST_ACTIVATION // largest)
 
     @classmethod
     def load(
@@ -76,7 +74,8 @@ class StackGANGenerator:
         noise = torch.as_tensor(noise, dtype=self.dtype, device=self.device)
         if noise.ndim != 2 or noise.shape[1] != self.noise_dim:
             raise ValueError(f"noise of shape {tuple(noise.shape)}, expected (batch, {self.noise_dim})")
-        return (self.network.picture(noise, self.scale) + 1.0) / 2.0
+        parts = noise.split(self._pictures_at_once) if self.device.type == "cpu" else (noise,)
+        return (torch.cat([self.network.picture(part, self.scale) for part in parts]) + 1.0) / 2.0
 
     def sample_noise(self, count: int, rng: np.random.Generator) -> Tensor:
         """Draws (count, noise_dim) from the prior, on the generator's device."""

@@ -33,6 +33,19 @@ def test_gradient_reaches_the_noise(generator: StackGANGenerator) -> None:
     assert gradient.abs().max() > 0
 
 
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_pictures_of_a_batch_are_those_of_its_parts(
+    generator: StackGANGenerator, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    noise = generator.sample_noise(count, np.random.default_rng(0)).requires_grad_(True)
+    together = generator.generate(noise)
+    monkeypatch.setattr(generator, "_pictures_at_once", 2)
+    in_parts = generator.generate(noise)
+    torch.testing.assert_close(in_parts, together, rtol=0, atol=1e-6)
+    gradients = [torch.autograd.grad(media.square().sum(), noise)[0] for media in (together, in_parts)]
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
+
+
 def test_discriminator_scores_and_features(discriminator: StackGANDiscriminator) -> None:
     media = torch.rand(3, 3, 64, 64)
     assert ((discriminator.score(media) > 0) & (discriminator.score(media) < 1)).all()

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.published import published
 from pbg_env.generators.stackgan_v2.folding import folded
-from pbg_env.generators.stackgan_v2.networks import DiscriminatorNetwork, GeneratorNetwork
+from pbg_env.generators.stackgan_v2.networks import DiscriminatorNetwork, GeneratorNetwork, NextStage
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -102,14 +103,52 @@ def test_one_scale_alone_is_that_of_all_scales() -> None:
         torch.testing.assert_close(network.picture(noise, scale), picture)
 
 
-def test_folding_keeps_gradients() -> None:
-    network = fill(GeneratorNetwork(10, 8, (1,)), variance=1.0)
-    gradients = []
-    for each in (network, folded(network)):
-        noise = torch.linspace(-1, 1, 20).view(2, 10).requires_grad_(True)
-        (gradient,) = torch.autograd.grad(each(noise)[-1].square().sum(), noise)
-        gradients.append(gradient)
-    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+def lively(network: GeneratorNetwork) -> GeneratorNetwork:
+    """Random normalisations, with the statistics of a batch: contrast reaches the pictures of every scale."""
+    rng = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            nn.init.orthogonal_(parameter.data, generator=rng)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.momentum = 1.0
+            module.weight.data.uniform_(0.5, 1.0, generator=rng)
+            module.bias.data.uniform_(-0.3, 0.3, generator=rng)
+    with torch.no_grad():
+        network.train()(torch.randn(8, network.noise_dim, generator=rng))
+    return network.eval().requires_grad_(False)
+
+
+# 32 is wide enough for the doubling by matrix products, 8 for transposed convolutions alone.
+@pytest.mark.parametrize("width", [8, 32])
+@pytest.mark.parametrize("blocks", [(), (1,), (2, 1), (1, 1, 1)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-10)])
+def test_folding_keeps_pictures_and_gradients(
+    width: int, blocks: tuple[int, ...], dtype: torch.dtype, tolerance: float
+) -> None:
+    network = lively(GeneratorNetwork(10, width, blocks)).to(dtype)
+    noise = torch.randn(2, 10, generator=torch.Generator().manual_seed(1)).to(dtype).requires_grad_(True)
+    expected, ours = published(network)(noise), folded(network)(noise)
+    for scale in range(len(blocks) + 1):
+        torch.testing.assert_close(ours[scale], expected[scale], rtol=0, atol=tolerance)
+        assert expected[scale].std() > 0.1
+    gradients = [torch.autograd.grad(pictures[-1].square().mean(), noise)[0] for pictures in (expected, ours)]
+    size = float(gradients[0].abs().max())
+    assert size > 1e-3
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=10 * tolerance * size)
+
+
+def test_folding_is_exact_at_every_border() -> None:
+    stage = fill(NextStage(5, 4, 1), variance=1.0).double()
+    hidden = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(0)).double()
+    noise = torch.linspace(-2, 2, 10).view(2, 5).double()
+    everywhere = noise[:, :, None, None].expand(-1, -1, 6, 6)
+    expected = stage.jointConv(torch.cat((everywhere, hidden), dim=1))
+    parts: list[torch.Tensor] = []
+    joined = folded(nn.Sequential(stage))[0]
+    joined.gate.register_forward_hook(lambda module, inputs, output: parts.append(output))
+    torch.testing.assert_close(joined(hidden, noise), stage(hidden, noise), rtol=0, atol=1e-12)
+    torch.testing.assert_close(parts[0], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Measurements of the package: what is fast, what finds."""
