@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pbg_env.generators.base import Discriminator, Generator, weights_hash
 from pbg_env.importing import imported
-from pbg_env.media import Medium
+from pbg_env.media import ImageMedium, Medium, SoundMedium
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 """A measure of the user's own: media (batch, *shape) in [0, 1], target (batch or 1, *shape) → (batch,)."""
@@ -60,10 +60,11 @@ class Pixels(Similarity):
 class Features(Similarity):
     """Negative root mean squared error over what the medium calls its features."""
 
-    name = "features"
     describes = True
 
     def __init__(self, medium: Medium) -> None:
+        # What a medium of the user's own takes for its features may change from day to day.
+        self.name = f"features:{medium!r}" if isinstance(medium, (ImageMedium, SoundMedium)) else None
         self.describe = medium.features  # type: ignore[method-assign]
 
     def between(self, described: Tensor, target: Tensor) -> Tensor:
@@ -167,7 +168,7 @@ class OwnSimilarity(Similarity):
 
 
 def checked_values(values: Any, media: Tensor) -> Tensor:
-    """What a function of the user's own returned for media (batch, *shape), if it is (batch,).
+    """What a function of the user's own returned for media (batch, *shape), if it is (batch,) and finite.
 
     Raises:
         ValueError: it is not.
@@ -177,6 +178,8 @@ def checked_values(values: Any, media: Tensor) -> Tensor:
         raise ValueError(
             f"your function returned {found} for {len(media)} media; expected a tensor of shape ({len(media)},)"
         )
+    if not values.isfinite().all():
+        raise ValueError("your function returned values that are NaN or infinite; expected finite numbers")
     return values
 
 

@@ -18,6 +18,7 @@ from pbg_env.generators.showing import show
 from pbg_env.oracles import TargetOracle, UtilityOracle
 from pbg_env.oracles.base import OracleWithUtility
 from pbg_env.prior_bank import PriorBank
+from pbg_env.similarity import checked_values
 
 _STARTS = 8
 _STEPS = 200
@@ -41,12 +42,22 @@ class Score:
     @torch.no_grad()
     def of_media(self, media: Tensor) -> NDArray[np.float64]:
         """Media (batch, *shape), as perceived → scores (batch,)."""
-        return self.of_utilities(self._oracle.utility(media).double().cpu().numpy())
+        return self.of_utilities(self._utility(media).double().cpu().numpy())
 
     def of_utilities(self, utilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Utilities (…) → scores (…)."""
+        """Utilities (…) → scores (…).
+
+        Raises:
+            ValueError: the best is worse than random, so the utility has the wrong sign; or as `ceiling`.
+        """
+        range_of_utility = self.ceiling - self.floor
+        if range_of_utility < 0:
+            raise ValueError(
+                f"the best this generator can do has the utility {self.ceiling:.4g}, less than a random medium's "
+                f"{self.floor:.4g}: higher has to be nearer, so a distance wants its sign changed"
+            )
         # Where the best is as good as any, a score has no unit.
-        return (utilities - self.floor) / max(self.ceiling - self.floor, 1e-12)
+        return (utilities - self.floor) / max(range_of_utility, 1e-12)
 
     @cached_property
     def floor(self) -> float:
@@ -73,7 +84,7 @@ class Score:
             if key is not None:
                 store(found, *key)
         with torch.no_grad():
-            best = float(self._oracle.utility(show(self._generator, torch.from_numpy(found)[None])).double())
+            best = float(self._utility(show(self._generator, torch.from_numpy(found)[None])).double())
         # A search that fell short of the bank's own best would put scores above 1 within easy reach.
         return max(best, float(self._prior_utilities.max()))
 
@@ -81,7 +92,10 @@ class Score:
     def _prior_utilities(self) -> NDArray[np.float64]:
         if isinstance(self._oracle, UtilityOracle):
             return self._oracle.prior_utilities
-        return PriorBank.of(self._generator).utilities(self._oracle.utility)
+        return PriorBank.of(self._generator).utilities(self._utility)
+
+    def _utility(self, media: Tensor) -> Tensor:
+        return checked_values(self._oracle.utility(media), media)
 
     @property
     def _key(self) -> tuple[Any, ...] | None:
@@ -98,7 +112,7 @@ class Score:
         try:
             with torch.enable_grad():
                 found, values = ascend(
-                    lambda noise: self._oracle.utility(self._generator.generate(noise)),
+                    lambda noise: self._utility(self._generator.generate(noise)),
                     starts,
                     steps=_STEPS,
                     learning_rate=_LEARNING_RATE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,7 +94,12 @@ class Searches(ABC):
         self.render_mode = render_mode
         self._action_kind: ActionKind = action
         self.generator = shared_generator(generator, scale, device)
-        self._discriminator = discriminator
+        if not (discriminator is None or isinstance(discriminator, (str, Path, Discriminator))):
+            raise ValueError(
+                f"the discriminator, a {type(discriminator).__name__}, lacks score or features; expected a name, a file "
+                f"or an object with the members of pbg_env.Discriminator"
+            )
+        self._discriminator: str | Path | Discriminator | None = discriminator
         if discriminator is None and isinstance(generator, str) and generator in EMBEDDED:
             self._discriminator = generator
         self._scale, self._device = scale, device
@@ -140,7 +146,7 @@ class Searches(ABC):
     @property
     def discriminator(self) -> Discriminator | None:
         """The discriminator beside the generator, loaded when first asked for; None where there is none."""
-        if isinstance(self._discriminator, str):
+        if isinstance(self._discriminator, (str, Path)):
             self._discriminator = shared_discriminator(self._discriminator, self._scale, self._device)
         return self._discriminator
 
@@ -348,10 +354,12 @@ class Searches(ABC):
             assert pairs.utilities is not None
             return oracle.answer(pairs.utilities[places, 0], pairs.utilities[places, 1], rng)
         answers = np.asarray(oracle.compare(pairs.first[places], pairs.second[places], rng))
-        if answers.shape != places.shape or not np.isin(answers, list(Preference)).all():
+        # Truth values would pass for numbers, and "first is better" would mean SECOND.
+        is_whole = np.issubdtype(answers.dtype, np.integer)
+        if not is_whole or answers.shape != places.shape or not np.isin(answers, list(Preference)).all():
             raise ValueError(
                 f"the oracle {type(oracle).__name__} answered {answers.tolist()} to {len(places)} pairs; expected as "
-                f"many values of Preference, 0 to 3"
+                f"many values of Preference, whole numbers from 0 to 3"
             )
         return answers.astype(np.int64)
 

@@ -154,5 +154,5 @@ def utilities(wishes: Sequence[Wish], media: Tensor) -> NDArray[np.float64]:
     for oracle in {id(oracle): oracle for oracle in oracles}.values():
         assert isinstance(oracle, OracleWithUtility)
         places = [place for place, other in enumerate(oracles) if other is oracle]
-        found[places] = oracle.utility(media[places]).double().cpu().numpy()
+        found[places] = checked_values(oracle.utility(media[places]), media[places]).double().cpu().numpy()
     return found

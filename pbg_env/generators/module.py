@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any
 
@@ -24,6 +25,7 @@ _RANGE_ROUNDING = 1e-5
 _TOLERANCE = 1e-4
 _TF32_PRECISION = 2.0**-10
 _SEED = 0
+_SIGNS = 16
 
 
 class ModuleGenerator:
@@ -90,12 +92,8 @@ class ModuleGenerator:
             self._media = self._find_medium(output) if medium is None else medium
             self._grey = self._repeats_channels(output)
             media = self._check_media(noise)
-        # Weights alone do not name what a module does with them.
-        values = media.detach().flatten(1).double()
-        ramp = torch.linspace(0.0, 1.0, values.shape[1], device=self.device, dtype=torch.float64)
-        means = (values @ ramp / len(ramp)).tolist()
-        self.weights = f"{weights_hash(self.module)}-{'-'.join(f'{mean:.4f}' for mean in means)}"
-        """Names what it makes in caches: a hash of its weights and a measure of two media."""
+        self.weights = self._name_of(media)
+        """Names what it makes in caches: its weights, and what two media are."""
 
     @property
     def media(self) -> Medium:
@@ -221,6 +219,14 @@ class ModuleGenerator:
         if [side for side in shape if side != 1] != [side for side in wanted if side != 1]:
             raise self._error(f"it returns media of shape {shape}, but the medium's shape is {wanted}")
         return False
+
+    def _name_of(self, media: Tensor) -> str:
+        # Weights alone do not name what a module does with them. Sums with random signs see any change of the media,
+        # and are rounded so coarsely that they are the same again the next time.
+        values = media.detach().flatten(1).double().cpu().numpy()
+        signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], (values.shape[1], _SIGNS))
+        sums = np.round(values @ signs / values.shape[1] ** 0.5, 3) + 0.0
+        return f"{weights_hash(self.module)}-{hashlib.sha256(sums.tobytes()).hexdigest()[:16]}"
 
     def _check_media(self, noise: Tensor) -> Tensor:
         """Deterministic, each a function of its own noise alone, and differentiable; returns them."""
