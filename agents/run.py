@@ -54,6 +54,8 @@ class _Search:
         self.agent = agent
         self.env = env
         self.space: Any = env.unwrapped
+        actions: Any = env.action_space
+        self._low, self._high = actions.low, actions.high
         self.record = record
         self.seed = seed
         self.queries = 0
@@ -74,7 +76,8 @@ class _Search:
 
     def ask(self) -> None:
         """One question, from the agent to the oracle and back."""
-        action = self.agent.act(self._observation)
+        # What lies out of range would be clipped unseen: the answer is about what was shown.
+        action = np.clip(self.agent.act(self._observation), self._low, self._high)
         self._observation, _, terminated, truncated, info = self.env.step(action)
         ids = range(self.queries, int(info["queries"]))
         for number, pair, answer in zip(ids, action, info["preference"], strict=False):

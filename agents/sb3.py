@@ -18,14 +18,20 @@ class PreferenceVecEnv(VecEnv):
     """A batched environment as a `VecEnv`: one forward of the generator for all searches of a step.
 
     Args:
-        env: of `gym.make_vec(…, autoreset_mode="SameStep", action="unit")`. SB3 draws its first actions evenly from the
-            action space, which is the prior with "unit" alone.
+        env: of `gym.make_vec(…, autoreset_mode="SameStep")`. PPO's policy begins as a standard normal: with
+            `action="noise"` that is the prior, with "unit" a third of all components would lie at the bounds. SAC and
+            TD3 begin with samples of the action space, which are the prior with both.
 
     Raises:
-        ValueError: another autoreset mode.
+        ValueError: another autoreset mode, or no such environment.
     """
 
     def __init__(self, env: PreferenceVectorEnv | PreferencePairsVectorEnv) -> None:
+        if not isinstance(env, (PreferenceVectorEnv, PreferencePairsVectorEnv)):
+            raise ValueError(
+                f"env is a {type(env).__name__}; expected what gym.make_vec returns for an id of pbg_env, as it is: "
+                f"wrappers, such as Stable-Baselines3's VecMonitor, go around this adapter"
+            )
         if env.autoreset_mode != AutoresetMode.SAME_STEP:
             raise ValueError(
                 f"autoreset_mode is {env.autoreset_mode.value!r}, but Stable-Baselines3 needs the first observation of "
@@ -36,12 +42,18 @@ class PreferenceVecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> VecEnvObs:
+        unknown = {name for options in self._options for name in options} - {"target"}
+        if unknown:
+            raise ValueError(f"unknown options {', '.join(map(repr, sorted(unknown)))}; expected 'target'")
         targets = [options.get("target") for options in self._options]
-        # Options for all of them are copies of one; else each names the noise of its own target.
-        alike = len({str(target) for target in targets}) == 1
-        options = {"target": targets[0] if alike else np.array(targets, dtype=np.float32)}
+        if isinstance(targets[0], np.ndarray):
+            # SB3 copies options that are meant for all; as one array they are one target again, looked at once.
+            first = targets[0]
+            targets = [
+                first if isinstance(other, np.ndarray) and np.array_equal(first, other) else other for other in targets
+            ]
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
-        observation, info = self.env.reset(seed=seeds, options=options)
+        observation, info = self.env.reset(seed=seeds, options={"target": targets})
         self.reset_infos = _infos(info, self.num_envs)
         self._reset_seeds()
         self._reset_options()

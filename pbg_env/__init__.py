@@ -51,9 +51,7 @@ __all__ = [
     "unit_to_noise",
 ]
 
-_TONES = {"generator": "tones", "similarity": "features"}
-
-for _family, _arguments in (("StackGANv2", {}), ("Tones", _TONES)):
+for _family, _arguments in (("StackGANv2", {}), ("Tones", {"generator": "tones"})):
     register(
         f"PBG-{_family}-v0",
         entry_point="pbg_env.envs:PreferenceEnv",

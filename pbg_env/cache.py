@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,12 @@ def cached(*parts: str | bytes) -> NDArray[Any] | None:
 def store(value: NDArray[Any], *parts: str | bytes) -> None:
     """Stores under these parts; where nothing can be written, warns and goes on without."""
     path = _path(*parts)
-    unfinished = path.with_suffix(f".{os.getpid()}.npy")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(unfinished, value, allow_pickle=False)
-        unfinished.replace(path)
+        # A name of its own for every writer, threads of one process too.
+        with NamedTemporaryFile(dir=path.parent, suffix=".unfinished", delete=False) as unfinished:
+            np.save(unfinished, value, allow_pickle=False)
+        Path(unfinished.name).replace(path)
     except OSError as error:
         warnings.warn(
             f"cannot write to the cache {path.parent} ({error}); set PBG_CACHE to another folder", stacklevel=2

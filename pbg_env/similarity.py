@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pbg_env.generators.base import Discriminator, Generator, weights_hash
-from pbg_env.importing import imported
+from pbg_env.importing import demand_function, imported
 from pbg_env.media import ImageMedium, Medium, SoundMedium
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
@@ -188,7 +188,7 @@ _NAMES = ("pixels", "features", "ssim", "discriminator", *_WITH_DETAIL)
 
 
 def similarity_from(
-    source: str | Similarity | SimilarityFunction,
+    source: str | Similarity | SimilarityFunction | None,
     generator: Generator,
     discriminator: Callable[[], Discriminator | None] = lambda: None,
 ) -> Similarity:
@@ -196,25 +196,24 @@ def similarity_from(
 
     Args:
         source: "pixels", "features", "ssim", "discriminator", "vit" or "vit:FOLDER-OR-HUB-NAME", "lpips" or
-            "lpips:alex", "lpips:vgg", "lpips:squeeze"; "module:function" or a function of the user's own.
+            "lpips:alex", "lpips:vgg", "lpips:squeeze"; "module:function" or a function of the user's own; None for
+            "pixels" of pictures and "features" of other media.
         discriminator: gives the one beside the generator, when it is asked for.
 
     Raises:
         ValueError: an unknown name, something that it needs is missing, or it cannot judge these media.
     """
-    if isinstance(source, Similarity):
-        return source
+    if source is None:
+        source = "pixels" if generator.media.kind == "image" else "features"
     if not isinstance(source, str):
-        if not callable(source):
-            raise ValueError(f"similarity is {source!r}, expected a name or a function of media and target")
-        return OwnSimilarity(source)
+        return _own(source, "the similarity")
     name, colon, detail = source.partition(":")
     if name in _WITH_DETAIL:
         detail = detail or _WITH_DETAIL[name]
         make = VisionTransformer if name == "vit" else PerceptualPatches
         return make(detail, generator.media, generator.device)
     if colon:
-        return OwnSimilarity(imported(source, "similarity"))
+        return _own(imported(source, "similarity"), f"similarity {source!r}")
     if name == "pixels":
         return Pixels()
     if name == "features":
@@ -226,6 +225,12 @@ def similarity_from(
     raise ValueError(
         f"unknown similarity {source!r}; expected one of {', '.join(map(repr, _NAMES))}, or 'module:function'"
     )
+
+
+def _own(similarity: Any, what: str) -> Similarity:
+    if isinstance(similarity, Similarity):
+        return similarity
+    return OwnSimilarity(demand_function(similarity, what, "media", "target"))
 
 
 def _negative_distance(values: Tensor, target: Tensor) -> Tensor:

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,3 +27,11 @@ def test_an_unwritable_cache_is_said_and_survived(tmp_path: Path, monkeypatch: p
     with pytest.warns(UserWarning, match="set PBG_CACHE to another folder"):
         store(np.arange(3.0), "weights")
     assert cached("weights") is None
+
+
+def test_threads_may_store_the_same_at_once(cache_folder: Path) -> None:
+    values = np.arange(200_000.0)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: store(values, "weights"), range(64)))
+    np.testing.assert_array_equal(cached("weights"), values)
+    assert len(list(cache_folder.iterdir())) == 1

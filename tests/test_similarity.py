@@ -17,7 +17,7 @@ from pbg_env import ImageMedium, Similarity
 from pbg_env.generators.base import Generator
 from pbg_env.generators.loading import load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
-from pbg_env.similarity import similarity_from
+from pbg_env.similarity import Features, Pixels, similarity_from
 
 CPU = torch.device("cpu")
 
@@ -184,12 +184,17 @@ class Sounds:
         ("torch:nothing", "similarity 'torch:nothing' cannot be imported"),
         ("discriminator", "similarity 'discriminator' needs a discriminator"),
         ("lpips:resnet", "similarity 'lpips' has no network 'resnet'; expected one of alex, vgg, squeeze"),
-        (3, "similarity is 3, expected a name or a function"),
+        (3, "the similarity is a int; expected a function, called with media and target"),
     ],
 )
 def test_mistakes(name: Any, message: str, generator: StackGANGenerator) -> None:
     with pytest.raises(ValueError, match=message):
         similarity_from(name, generator)
+
+
+def test_unless_told_pictures_go_by_pixels_and_other_media_by_features(generator: StackGANGenerator) -> None:
+    assert isinstance(similarity_from(None, generator), Pixels)
+    assert isinstance(similarity_from(None, load_generator("tones")), Features)
 
 
 @pytest.mark.parametrize("name", ["ssim", "vit", "lpips"])

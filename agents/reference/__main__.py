@@ -40,7 +40,7 @@ def parser() -> jsonargparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     line = parser()
     config = line.parse_args(arguments)
-    settings = yaml.safe_load(line.dump(config, skip_none=False))
+    settings = yaml.safe_load(line.dump(config, skip_unset=False))
     settings.pop("config", None)
     try:
         summary, folder = search(line, config, settings)

@@ -19,6 +19,7 @@ from pbg_env.preference import Preference
 class CandidateSearches(Searches):
     """Each search has an incumbent; its candidate takes the place when it is preferred. Arguments as for `Searches`."""
 
+    @torch.inference_mode(False)
     def __init__(self, count: int, **arguments: Any) -> None:
         super().__init__(count, **arguments)
         self._incumbent = np.zeros((self.count, self.noise_dim), dtype=np.float32)

@@ -49,8 +49,7 @@ class PairSearches(Searches):
     def render(self, index: int) -> NDArray[np.uint8]:
         """The last pair asked and the target; black before the first."""
         shown = self._shown[index]
-        black = torch.zeros(self.generator.media.shape)
-        return self.row(index, [black, black] if shown is None else list(shown[-1]))
+        return self.row(index, [None, None] if shown is None else list(shown[-1]))
 
     def _draw_start(self, rng: np.random.Generator) -> list[NDArray[np.float32]]:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from pbg_env.envs.candidate import CandidateSearches
 from pbg_env.envs.pairs import PairSearches
-from pbg_env.envs.searches import RENDER_MODES, Searches
-from pbg_env.envs.spaces import ActionKind
+from pbg_env.envs.searches import RENDER_MODES, Searches, WithSearches
+from pbg_env.envs.spaces import ActionKind, finite_numbers
 from pbg_env.generators.base import Discriminator, Generator
 from pbg_env.oracles import Oracle
 from pbg_env.oracles.teacher import Teacher
@@ -28,7 +29,7 @@ Info = dict[str, Any]
 _FIRST = np.zeros(1, dtype=np.int64)
 
 
-class SearchEnv(gym.Env[Any, Any], EzPickle):
+class SearchEnv(WithSearches, gym.Env[Any, Any], EzPickle):
     """One search. What it takes and does is described at `PreferenceEnv` and `PreferencePairsEnv`."""
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 2}  # noqa: RUF012  # declared so by Gymnasium
@@ -46,35 +47,9 @@ class SearchEnv(gym.Env[Any, Any], EzPickle):
         """Searches of this kind with these arguments of an environment."""
 
     @property
-    def generator(self) -> Generator:
-        return self._searches.generator
-
-    @property
-    def discriminator(self) -> Discriminator | None:
-        """The discriminator beside the generator, loaded when first asked for; None where there is none."""
-        return self._searches.discriminator
-
-    @property
-    def noise_dim(self) -> int:
-        return self._searches.noise_dim
-
-    @property
-    def pairs_per_step(self) -> int:
-        return self._searches.pairs_per_step
-
-    @property
-    def max_queries(self) -> int:
-        return self._searches.max_queries
-
-    @property
     def queries(self) -> int:
         """Answers given since the reset."""
         return self._searches.queries(0)
-
-    @property
-    def has_score(self) -> bool:
-        """Whether the search has a score that `evaluate` tells, which takes an oracle with a utility."""
-        return self._searches.wish(0).score is not None
 
     @property
     def target(self) -> Tensor | None:
@@ -85,15 +60,11 @@ class SearchEnv(gym.Env[Any, Any], EzPickle):
         """
         return self._searches.wish(0).target
 
-    def generate(self, noise: NDArray[np.floating]) -> Tensor:
-        """Noise (batch, noise_dim) → media (batch, *media.shape) as perceived, without gradients."""
-        return self._searches.generate(noise)
-
     def evaluate(self, noise: NDArray[np.floating]) -> Any:
         """The hidden score of noise: 0 for a random medium, 1 for the best the generator can do.
 
         Args:
-            noise: (noise_dim,) or (batch, noise_dim).
+            noise: (noise_dim,) or (batch, noise_dim); clipped, as actions are.
 
         Returns:
             A float, or (batch,) in float64.
@@ -101,10 +72,10 @@ class SearchEnv(gym.Env[Any, Any], EzPickle):
         Raises:
             ResetNeeded: there is no search yet.
             ClosedEnvironmentError: after `close`.
-            ValueError: the oracle has no utility, or the noise has another shape.
+            ValueError: the oracle has no utility, or the noise has another shape, is NaN or infinite.
         """
         self._searches.demand_open("evaluate")
-        array = np.asarray(noise, dtype=np.float32)
+        array = finite_numbers(noise, "noise")
         if array.ndim not in (1, 2) or array.shape[-1] != self.noise_dim:
             raise ValueError(f"noise of shape {array.shape}, expected ({self.noise_dim},) or (batch, {self.noise_dim})")
         scores = self._searches.evaluate(_FIRST.repeat(len(np.atleast_2d(array))), np.atleast_2d(array))
@@ -204,11 +175,12 @@ class PreferenceEnv(SearchEnv):
         discriminator: likewise, or a `Discriminator`; the embedded one for an embedded generator unless told.
         scale: which of the generator's scales, −1 for the largest.
         oracle: "target" (a simulated user with a target), "random", "module:function" (which returns an oracle), or an
-            `Oracle`.
+            `Oracle`; the next three are for "target" alone.
         target: "prior" (a fresh medium the generator can make) or a file; None where the wish is a utility of media.
         similarity: what the simulated user goes by: "pixels", "features", "ssim", "discriminator", "vit" or
             "vit:FOLDER-OR-HUB-NAME", "lpips" or "lpips:NETWORK"; or a function of your own, or "module:function", of
-            media (batch, *shape) and target (batch or 1, *shape), without the latter where `target` is None.
+            media (batch, *shape) and target (batch or 1, *shape), without the latter where `target` is None. Unless
+            told, "pixels" for pictures and "features" for other media.
         teacher: a preset's name ("oracle" is exact; "noisy", "mistaken", "hesitant", "harsh", "human"), or some of
             `beta`, `mistake`, `equal` and `bad`, as `Teacher` describes them.
         goal: the score that satisfies the oracle; None never ends early.
@@ -231,12 +203,12 @@ class PreferenceEnv(SearchEnv):
 
     def __init__(
         self,
-        generator: str | Generator = "avatars",
-        discriminator: str | Discriminator | None = None,
+        generator: str | Path | Generator = "avatars",
+        discriminator: str | Path | Discriminator | None = None,
         scale: int = -1,
         oracle: str | Oracle = "target",
-        target: str | None = "prior",
-        similarity: str | Similarity | SimilarityFunction = "pixels",
+        target: str | Path | None = "prior",
+        similarity: str | Similarity | SimilarityFunction | None = None,
         teacher: str | Mapping[str, float | str | None] | Teacher = "oracle",
         goal: float | None = 0.7,
         max_queries: int = 500,
@@ -305,12 +277,12 @@ class PreferencePairsEnv(SearchEnv):
     def __init__(
         self,
         pairs_per_step: int = 1,
-        generator: str | Generator = "avatars",
-        discriminator: str | Discriminator | None = None,
+        generator: str | Path | Generator = "avatars",
+        discriminator: str | Path | Discriminator | None = None,
         scale: int = -1,
         oracle: str | Oracle = "target",
-        target: str | None = "prior",
-        similarity: str | Similarity | SimilarityFunction = "pixels",
+        target: str | Path | None = "prior",
+        similarity: str | Similarity | SimilarityFunction | None = None,
         teacher: str | Mapping[str, float | str | None] | Teacher = "oracle",
         goal: float | None = 0.7,
         max_queries: int = 500,

@@ -21,6 +21,9 @@ from pbg_env.generators.base import Discriminator, Generator
 from pbg_env.generators.loading import EMBEDDED
 from pbg_env.generators.sharing import shared_discriminator, shared_generator
 from pbg_env.generators.showing import show
+from pbg_env.importing import demand_members
+from pbg_env.media import Medium
+from pbg_env.noise import NOISE_BOUND
 from pbg_env.oracles import Oracle, UtilityOracle
 from pbg_env.oracles.teacher import Teacher
 from pbg_env.preference import NOT_ASKED, Preference
@@ -58,17 +61,19 @@ class Searches(ABC):
         FileNotFoundError: no such checkpoint.
     """
 
+    # Within somebody's inference mode, too, targets and banks are tensors that gradients can be taken through.
+    @torch.inference_mode(False)
     def __init__(
         self,
         count: int,
         *,
         pairs_per_step: int,
-        generator: str | Generator,
-        discriminator: str | Discriminator | None,
+        generator: str | Path | Generator,
+        discriminator: str | Path | Discriminator | None,
         scale: int,
         oracle: str | Oracle,
-        target: str | None,
-        similarity: str | Similarity | SimilarityFunction,
+        target: str | Path | None,
+        similarity: str | Similarity | SimilarityFunction | None,
         teacher: str | Mapping[str, float | str | None] | Teacher,
         goal: float | None,
         max_queries: int,
@@ -94,11 +99,8 @@ class Searches(ABC):
         self.render_mode = render_mode
         self._action_kind: ActionKind = action
         self.generator = shared_generator(generator, scale, device)
-        if not (discriminator is None or isinstance(discriminator, (str, Path, Discriminator))):
-            raise ValueError(
-                f"the discriminator, a {type(discriminator).__name__}, lacks score or features; expected a name, a file "
-                f"or an object with the members of pbg_env.Discriminator"
-            )
+        if not (discriminator is None or isinstance(discriminator, (str, Path))):
+            demand_members(discriminator, "the discriminator", Discriminator)
         self._discriminator: str | Path | Discriminator | None = discriminator
         if discriminator is None and isinstance(generator, str) and generator in EMBEDDED:
             self._discriminator = generator
@@ -186,6 +188,7 @@ class Searches(ABC):
             raise ResetNeeded("step() called before reset()")
         return noise_of_action(actions, space, self._action_kind)
 
+    @torch.inference_mode(False)
     def advance(
         self,
         acting: Sequence[int],
@@ -215,17 +218,24 @@ class Searches(ABC):
         if self._ended[list(acting)].any():
             raise ResetNeeded("step() called after the end of the search; call reset() first")
         streams = [self._stream(index, seed) for index, seed in zip(opening, seeds, strict=True)]
-        wanted = [self._wishes.target(given, rngs[0]) for given, rngs in zip(targets, streams, strict=True)]
+        wanted = self._wishes.targets(targets, [rngs[0] for rngs in streams])
         drawn = [target for target in wanted if isinstance(target, np.ndarray)]
         starts = [start for rngs in streams for start in self._draw_start(rngs[1])]
         owners, asked = self._to_ask(np.array(acting, dtype=np.int64), noise)  # (media,), (media, Z)
         media = self.generate(np.concatenate([np.reshape([*drawn, *starts], (-1, self.noise_dim)), asked]))
         at_targets, at_starts, at_asked = media.split([len(drawn), len(starts), len(asked)])
         made = iter(at_targets)
+        of_target: dict[int, Wish] = {}
         for index, rngs, target in zip(opening, streams, wanted, strict=True):
-            is_made = isinstance(target, np.ndarray)
-            self._streams[index] = rngs
-            self._wish[index] = self._wishes.wish(index, next(made) if is_made else target, made=is_made)  # type: ignore[arg-type]
+            if isinstance(target, np.ndarray):
+                wish = self._wishes.wish(index, next(made), made=True)
+            elif target is None:
+                wish = self._wishes.wish(index, None, made=False)
+            else:
+                # What one medium takes to describe and to score is done once, for however many strive for it.
+                wish = of_target.get(id(target)) or self._wishes.wish(index, target, made=False)
+                of_target[id(target)] = wish
+            self._streams[index], self._wish[index] = rngs, wish
             self._queries[index], self._answers[index], self._utility[index] = 0, NOT_ASKED, np.nan
             self._satisfied[index], self._ended[index], self._shown[index] = False, False, None
         if len(opening):
@@ -266,14 +276,16 @@ class Searches(ABC):
             infos["score"][known] = self._scores(known, self._utility[known])
         return infos
 
+    @torch.inference_mode(False)
     def generate(self, noise: NDArray[np.floating]) -> Tensor:
         """Noise (batch, noise_dim) → media (batch, *media.shape) as perceived, without gradients."""
         if not len(noise):
             return torch.zeros((0, *self.generator.media.shape), device=self.generator.device)
         return show(self.generator, noise)
 
+    @torch.inference_mode(False)
     def evaluate(self, owners: NDArray[np.int64], noise: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Scores (batch,) of noise (batch, noise_dim), each in the search (batch,) named with it.
+        """Scores (batch,) of noise (batch, noise_dim), clipped, each in the search (batch,) named with it.
 
         Raises:
             ResetNeeded: a search was not begun.
@@ -282,12 +294,18 @@ class Searches(ABC):
         wishes = [self.wish(index) for index in owners]
         if any(wish.score is None for wish in wishes):
             raise ValueError(f"the oracle {type(wishes[0].oracle).__name__} has no utility, so there is no score")
-        return self._scores(owners, utilities(wishes, self.generate(noise)))
+        if not wishes:
+            return np.zeros(0)
+        return self._scores(owners, utilities(wishes, self.generate(np.clip(noise, -NOISE_BOUND, NOISE_BOUND))))
 
-    def row(self, index: int, media: Sequence[Tensor]) -> NDArray[np.uint8]:
-        """Media side by side with a search's target, when there is one, at the right; (height, width, 3)."""
-        target = self.wish(index).target
-        frames = [self.generator.media.frame(medium) for medium in (media if target is None else [*media, target])]
+    def row(self, index: int, media: Sequence[Tensor | None]) -> NDArray[np.uint8]:
+        """Media side by side with a search's target, when there is one, at the right; (height, width, 3).
+
+        Black where there is no medium, None, yet.
+        """
+        target, medium = self.wish(index).target, self.generator.media
+        shown = list(media) if target is None else [*media, target]
+        frames = [_black(medium) if one is None else medium.frame(one) for one in shown]
         gap = np.full((frames[0].shape[0], max(2, frames[0].shape[1] // 32), 3), 255, dtype=np.uint8)
         pieces = [piece for frame in frames for piece in (gap, frame)][1:]
         return np.concatenate(pieces, axis=1)
@@ -391,6 +409,46 @@ class Searches(ABC):
         return (self._queries[:, None] / self.max_queries).astype(np.float32)
 
 
+class WithSearches:
+    """What the environments tell of their searches, single or batched."""
+
+    _searches: Searches
+
+    @property
+    def generator(self) -> Generator:
+        return self._searches.generator
+
+    @property
+    def discriminator(self) -> Discriminator | None:
+        """The discriminator beside the generator, loaded when first asked for; None where there is none."""
+        return self._searches.discriminator
+
+    @property
+    def noise_dim(self) -> int:
+        return self._searches.noise_dim
+
+    @property
+    def pairs_per_step(self) -> int:
+        return self._searches.pairs_per_step
+
+    @property
+    def max_queries(self) -> int:
+        return self._searches.max_queries
+
+    @property
+    def has_score(self) -> bool:
+        """Whether the search has a score that `evaluate` tells, which takes an oracle with a utility."""
+        return self._searches.wish(0).score is not None
+
+    def generate(self, noise: NDArray[np.floating]) -> Tensor:
+        """Noise (batch, noise_dim) → media (batch, *media.shape) as perceived, without gradients."""
+        return self._searches.generate(noise)
+
+
 def one_hot(answers: NDArray[np.int64]) -> NDArray[np.float32]:
     """Answers (…) → (…, 4); all zeros where a pair was not asked."""
     return (answers[..., None] == np.arange(len(Preference))).astype(np.float32)
+
+
+def _black(medium: Medium) -> NDArray[np.uint8]:
+    return np.zeros_like(medium.frame(torch.zeros(medium.shape)))

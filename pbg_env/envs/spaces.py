@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pbg_env.noise import NOISE_BOUND, sample_noise, unit_to_noise
 
@@ -21,8 +22,13 @@ class NoiseSpace(spaces.Box):
         super().__init__(-NOISE_BOUND, NOISE_BOUND, shape, np.float32, seed)
 
     def sample(self, mask: None = None, probability: None = None) -> NDArray[Any]:
-        """Draws from the prior; masks have no meaning in a `Box`."""
-        del mask, probability
+        """Draws from the prior.
+
+        Raises:
+            ValueError: a mask, which has no meaning in a `Box`.
+        """
+        if mask is not None or probability is not None:
+            raise ValueError("a space of noise takes neither mask nor probability; its samples come from the prior")
         return sample_noise(self.shape, self.np_random)
 
     def __repr__(self) -> str:
@@ -53,16 +59,28 @@ def noise_of_action(action: Any, space: spaces.Box, kind: ActionKind) -> NDArray
     Raises:
         ValueError: not numbers, another shape, NaN or infinite.
     """
-    try:
-        array = np.asarray(action)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"an action of {type(action).__name__} is not an array of numbers") from error
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"an action of {type(action).__name__} ({array.dtype}) is not an array of numbers")
+    array = finite_numbers(action, "action")
     if array.shape != space.shape:
         raise ValueError(f"an action of shape {array.shape}, expected {space.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError("the action has values that are NaN or infinite; expected finite numbers")
     # Before the cast, in which numbers beyond the range of float32 would become infinite.
     clipped = np.clip(array, space.low, space.high).astype(np.float32)
     return clipped if kind == "noise" else unit_to_noise(clipped)
+
+
+def finite_numbers(values: Any, what: str) -> NDArray[Any]:
+    """Values, of a tensor on any device too, as an array of a type of real numbers.
+
+    Raises:
+        ValueError: not numbers, NaN or infinite; `what` they are is named.
+    """
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the {what}, a {type(values).__name__}, is not an array of numbers") from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"the {what}, a {type(values).__name__} of type {array.dtype}, is not an array of numbers")
+    if not np.isfinite(array).all():
+        raise ValueError(f"the {what} has values that are NaN or infinite; expected finite numbers")
+    return array

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from inspect import signature
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,15 +13,16 @@ from gymnasium.utils import EzPickle
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pbg_env.envs.preference_env import PreferenceEnv, PreferencePairsEnv, SearchEnv
-from pbg_env.envs.searches import RENDER_MODES, Batch
-from pbg_env.generators.base import Discriminator, Generator
+from pbg_env.envs.searches import RENDER_MODES, Batch, WithSearches
+from pbg_env.envs.spaces import finite_numbers
 
 Info = dict[str, Any]
 
 
-class SearchVectorEnv(VectorEnv[Any, Any, Any], EzPickle):
+class SearchVectorEnv(WithSearches, VectorEnv[Any, Any, Any], EzPickle):
     """`num_envs` searches as one environment, each with its own target, budget, seed and ending.
 
     Given the same seeds the answers are those of as many single environments. What a step observes, rewards and reports
@@ -31,7 +33,8 @@ class SearchVectorEnv(VectorEnv[Any, Any, Any], EzPickle):
         num_envs: searches, at least 1.
         autoreset_mode: when a search that ended begins again: "NextStep" (with the next step, whose action it ignores),
             "SameStep" (at once; `info["final_obs"]` and `info["final_info"]` hold what it ended with), or "Disabled"
-            (`reset(options={"reset_mask": …})` begins those that are True in the mask (num_envs,)).
+            (`reset(options={"reset_mask": …})` begins those that are True in the mask (num_envs,)). These names, which
+            JSON can hold, or Gymnasium's `AutoresetMode`.
         arguments: of the single environment.
 
     Raises:
@@ -73,31 +76,29 @@ class SearchVectorEnv(VectorEnv[Any, Any, Any], EzPickle):
         self._to_reset = np.zeros(self.num_envs, dtype=np.bool_)
 
     @property
-    def generator(self) -> Generator:
-        return self._searches.generator
+    def queries(self) -> NDArray[np.int64]:
+        """Answers given since the resets, (num_envs,)."""
+        return np.array([self._searches.queries(index) for index in range(self.num_envs)])
 
     @property
-    def discriminator(self) -> Discriminator | None:
-        """The discriminator beside the generator, loaded when first asked for; None where there is none."""
-        return self._searches.discriminator
+    def targets(self) -> list[Tensor | None]:
+        """The target (*media.shape) of each search as perceived, or None where the oracle has none. Not for agents.
 
-    @property
-    def noise_dim(self) -> int:
-        return self._searches.noise_dim
-
-    @property
-    def max_queries(self) -> int:
-        return self._searches.max_queries
+        Raises:
+            ResetNeeded: there is no search yet.
+        """
+        return [self._searches.wish(index).target for index in range(self.num_envs)]
 
     def evaluate(self, noise: NDArray[np.floating]) -> NDArray[np.float64]:
         """The hidden scores (num_envs,) of noise (num_envs, noise_dim), each in its own search.
 
         Raises:
             ResetNeeded: there is no search yet.
-            ValueError: the oracle has no utility, or the noise has another shape.
+            ClosedEnvironmentError: after `close`.
+            ValueError: the oracle has no utility, or the noise has another shape, is NaN or infinite.
         """
         self._searches.demand_open("evaluate")
-        array = np.asarray(noise, dtype=np.float32)
+        array = finite_numbers(noise, "noise")
         if array.shape != (self.num_envs, self.noise_dim):
             raise ValueError(f"noise of shape {array.shape}, expected ({self.num_envs}, {self.noise_dim})")
         return self._searches.evaluate(np.arange(self.num_envs), array)
@@ -109,8 +110,9 @@ class SearchVectorEnv(VectorEnv[Any, Any, Any], EzPickle):
 
         Args:
             seed: search i gets seed + i; or one seed for each.
-            options: `target` for all of them as for the single environment, or noise (num_envs, noise_dim), one for
-                each; `reset_mask`, bool (num_envs,), begins some of them only.
+            options: `target`, for all of them as for the single environment, or one for each: noise (num_envs,
+                noise_dim), or a list of files, arrays, noise vectors and None; `reset_mask`, bool (num_envs,), begins
+                some of them only.
 
         Raises:
             ValueError: unknown options, or of another length or shape; a target as for the single environment.
@@ -127,8 +129,7 @@ class SearchVectorEnv(VectorEnv[Any, Any, Any], EzPickle):
         which = np.ones(self.num_envs, dtype=np.bool_) if mask is None else np.asarray(mask)
         if which.dtype != np.bool_ or which.shape != (self.num_envs,) or not which.any():
             raise ValueError(f"reset_mask is {mask!r}, expected bool ({self.num_envs},), at least one of it True")
-        each_its_own = not isinstance(target, str) and np.shape(target) == (self.num_envs, self.noise_dim)
-        targets = list(target) if each_its_own else [target] * self.num_envs
+        targets = self._targets(target)
         opening = np.flatnonzero(which).tolist()
         nothing = np.empty((0, *self._searches.action_shape), dtype=np.float32)
         self._searches.advance([], nothing, opening, [seeds[i] for i in opening], [targets[i] for i in opening])
@@ -188,6 +189,17 @@ class SearchVectorEnv(VectorEnv[Any, Any, Any], EzPickle):
             raise ValueError(f"{len(seed)} seeds for {self.num_envs} searches; give one for each, or a single number")
         return list(seed)
 
+    def _targets(self, given: Any) -> list[Any]:
+        if isinstance(given, (list, tuple)) and all(_is_a_target(one) for one in given):
+            if len(given) != self.num_envs:
+                raise ValueError(f"{len(given)} targets for {self.num_envs} searches; give one for each, or one alone")
+            return list(given)
+        if isinstance(given, Tensor):
+            given = given.detach().cpu()
+        if not isinstance(given, (str, Path)) and np.shape(given) == (self.num_envs, self.noise_dim):
+            return list(np.asarray(given))
+        return [given] * self.num_envs
+
     def _infos(self, known: NDArray[np.bool_]) -> Info:
         """`info` with a mask for every entry, of the searches that it is known for; zeros for the others."""
         infos: Info = {}
@@ -196,6 +208,13 @@ class SearchVectorEnv(VectorEnv[Any, Any, Any], EzPickle):
             values[~mask] = 0
             infos |= {name: values, f"_{name}": mask}
         return infos
+
+
+def _is_a_target(given: Any) -> bool:
+    """Whether this is a target as a whole, and no number of an array that was written as a list."""
+    return (
+        given is None or isinstance(given, (str, Path)) or (isinstance(given, (np.ndarray, Tensor)) and given.ndim > 0)
+    )
 
 
 class PreferenceVectorEnv(SearchVectorEnv):

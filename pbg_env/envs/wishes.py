@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pbg_env.envs.score import Score
+from pbg_env.envs.spaces import finite_numbers
 from pbg_env.generators.base import Discriminator, Generator
-from pbg_env.importing import imported
+from pbg_env.importing import demand_function, demand_members, imported
 from pbg_env.media import MediaError, as_perceived
 from pbg_env.noise import NOISE_BOUND, sample_noise
 from pbg_env.oracles import Oracle, TargetOracle, UtilityOracle
@@ -24,6 +25,10 @@ from pbg_env.prior_bank import PriorBank
 from pbg_env.similarity import Similarity, SimilarityFunction, checked_values, similarity_from
 
 PRIOR = "prior"
+
+
+Target = NDArray[np.float32] | Tensor | None
+"""Noise (noise_dim,) of a medium to make, a medium (*shape), or None where resets change nothing."""
 
 
 class Wish(NamedTuple):
@@ -50,16 +55,30 @@ class Wishes:
         discriminator: Callable[[], Discriminator | None],
         *,
         oracle: str | Oracle,
-        target: str | None,
-        similarity: str | Similarity | SimilarityFunction,
+        target: str | Path | None,
+        similarity: str | Similarity | SimilarityFunction | None,
         teacher: str | Mapping[str, float | str | None] | Teacher,
     ) -> None:
         self._generator = generator
         self._teacher = teacher_from(teacher)
-        self._takes_targets = oracle == TARGET and target is not None
+        if not (target is None or isinstance(target, (str, Path))):
+            raise ValueError(
+                f"target is a {type(target).__name__}; expected {PRIOR!r}, a file or None; arrays and noise are for "
+                f'one search, reset(options={{"target": …}})'
+            )
+        is_simulated = isinstance(oracle, str) and oracle == TARGET
+        self._takes_targets = is_simulated and target is not None
         # Those that no reset changes, and with them all that is ever computed for them.
         self._fixed: list[Wish] | None = None
-        if oracle != TARGET:
+        if not is_simulated:
+            told = {
+                "target": target != PRIOR,
+                "similarity": similarity is not None,
+                "teacher": self._teacher != Teacher(),
+            }
+            if any(told.values()):
+                names = " and ".join(name for name, is_told in told.items() if is_told)
+                raise ValueError(f"{names} given, but only oracle={TARGET!r} goes by them; the oracle is {oracle!r}")
             self._fixed = self._of_own_oracle(count, oracle)
         elif target is None:
             self._fixed = [self._without_target(similarity)] * count
@@ -68,20 +87,33 @@ class Wishes:
             if target != PRIOR:
                 self._fixed = [self._towards(self._read(target), made=False)] * count
 
-    def target(self, given: Any, rng: np.random.Generator) -> NDArray[np.float32] | Tensor | None:
-        """What a search that begins is to strive for.
+    def targets(self, given: Sequence[Any], streams: Sequence[np.random.Generator]) -> list[Target]:
+        """What searches that begin are to strive for; those given the same get the same object.
 
         Args:
             given: at the reset: a file, an array, noise (noise_dim,), "prior"; None for what the arguments say.
-            rng: the stream that targets are drawn from.
+            streams: that targets are drawn from.
 
         Returns:
-            Noise (noise_dim,) of a medium to make, or a medium (*shape), or None where resets change nothing.
+            One for each; no medium is read twice.
 
         Raises:
             MediaError: it cannot be read.
             ValueError: its noise is not finite, or the oracle takes no target.
         """
+        known: dict[Any, Target] = {}
+        found = []
+        for one, rng in zip(given, streams, strict=True):
+            if one is None or (isinstance(one, str) and one == PRIOR):
+                found.append(self._target(one, rng))
+                continue
+            key = one if isinstance(one, (str, Path)) else id(one)
+            if key not in known:
+                known[key] = self._target(one, rng)
+            found.append(known[key])
+        return found
+
+    def _target(self, given: Any, rng: np.random.Generator) -> Target:
         if given is None and self._fixed is not None:
             return None
         if not self._takes_targets:
@@ -89,10 +121,7 @@ class Wishes:
         if given is None or (isinstance(given, str) and given == PRIOR):
             return sample_noise((self._generator.noise_dim,), rng)
         if not isinstance(given, (str, Path)) and np.shape(given) == (self._generator.noise_dim,):
-            noise = np.asarray(given, dtype=np.float32)
-            if not np.isfinite(noise).all():
-                raise ValueError("the target's noise has values that are NaN or infinite; expected finite numbers")
-            return np.clip(noise, -NOISE_BOUND, NOISE_BOUND)
+            return np.clip(finite_numbers(given, "target's noise"), -NOISE_BOUND, NOISE_BOUND).astype(np.float32)
         return self._read(given)
 
     def wish(self, index: int, target: Tensor | None, *, made: bool) -> Wish:
@@ -113,22 +142,26 @@ class Wishes:
         return Wish(oracle, Score(self._generator, oracle, target_is_best=made), target)
 
     def _of_own_oracle(self, count: int, oracle: str | Oracle) -> list[Wish]:
-        oracles = [oracle_named(oracle) for _ in range(count)] if isinstance(oracle, str) else [oracle]
+        if isinstance(oracle, str):
+            oracles = [oracle_named(oracle) for _ in range(count)]
+        else:
+            oracles = [demand_members(oracle, "the oracle", Oracle)]
         wishes = [
             Wish(own, Score(self._generator, own) if isinstance(own, OracleWithUtility) else None, None)
             for own in oracles
         ]
         return wishes if len(wishes) == count else wishes * count
 
-    def _without_target(self, utility: str | Similarity | SimilarityFunction) -> Wish:
+    def _without_target(self, utility: str | Similarity | SimilarityFunction | None) -> Wish:
         function: Any = utility
         if isinstance(utility, str) and ":" in utility:
             function = imported(utility, "similarity")
-        if isinstance(function, (str, Similarity)) or not callable(function):
+        if function is None or isinstance(function, (str, Similarity)):
             raise ValueError(
                 f"target is None, so similarity is to be a utility of media alone: a function of media "
                 f"(batch, *shape), or 'module:function'; it is {utility!r}"
             )
+        demand_function(function, f"with target None, similarity {utility!r}", "media")
         oracle = UtilityOracle(
             lambda media: checked_values(function(media), media), self._teacher, PriorBank.of(self._generator)
         )

@@ -68,8 +68,6 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises:
         ValueError: not a device, or CUDA asked for and absent.
     """
-    if isinstance(device, torch.device):
-        return device
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -78,4 +76,11 @@ def resolve_device(device: str | torch.device) -> torch.device:
         raise ValueError(f"device {device!r} is unknown; expected 'auto', 'cpu', 'cuda' or 'cuda:0'") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} asked for, but torch sees no CUDA device here; use 'cpu' or 'auto'")
+    if place.type == "meta":
+        raise ValueError(f"device {device!r} holds no values; expected 'auto', 'cpu', 'cuda' or 'cuda:0'")
+    try:
+        torch.empty(1, device=place)
+    except (RuntimeError, NotImplementedError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {device!r} asked for, but torch cannot use it here ({reason}); use 'auto'") from error
     return place

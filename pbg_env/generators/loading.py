@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -11,7 +10,7 @@ from pbg_env.generators.base import Discriminator, Generator, resolve_device
 from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
 from pbg_env.generators.stackgan_v2.networks import scale_size
 from pbg_env.generators.tones import ToneGenerator
-from pbg_env.importing import imported
+from pbg_env.importing import made_by
 
 _ASSETS = Path(__file__).resolve().parent.parent / "assets"
 _FILES = (".pth", ".pt", ".safetensors")
@@ -52,7 +51,7 @@ def load_generator(
         return ToneGenerator(resolve_device(device), dtype)
     if _names_a_function(source):
         _no_stackgan(source, config, scale)
-        return _made_by(str(source), "generator", Generator)
+        return made_by(str(source), "generator", Generator)
     path = _ASSETS / f"{source}_generator.safetensors" if source in EMBEDDED else _file(source, "generator")
     return StackGANGenerator.load(path, _path(config), scale, resolve_device(device), dtype)
 
@@ -85,7 +84,7 @@ def load_discriminator(
         raise ValueError(f"{TONES!r} is a synthesiser and has no discriminator; leave the discriminator out")
     if _names_a_function(source):
         _no_stackgan(source, config, scale)
-        return _made_by(str(source), "discriminator", Discriminator)
+        return made_by(str(source), "discriminator", Discriminator)
     if source in EMBEDDED:
         scales = EMBEDDED[str(source)]
         if not -1 <= scale < scales:
@@ -110,25 +109,6 @@ def _names_a_function(source: str | Path) -> bool:
         return False
     module, _, function = source.partition(":")
     return all(part.isidentifier() for part in (*module.split("."), function))
-
-
-def _made_by(name: str, what: str, protocol: Any) -> Any:
-    """What the user's own function returns, checked against the members of the protocol."""
-    function = imported(name, what)
-    if not callable(function):
-        raise ValueError(
-            f"{what} {name!r} is a {type(function).__name__}; expected a function that returns a {what}, called "
-            f"without arguments"
-        )
-    made = function()
-    if not isinstance(made, protocol):
-        members = [member for member in vars(protocol) if not member.startswith("_")]
-        missing = [member for member in members if not hasattr(made, member)]
-        raise ValueError(
-            f"{what} {name!r} returned a {type(made).__name__}, which lacks {', '.join(missing)}; a {what} has the "
-            f"members {', '.join(members)}"
-        )
-    return made
 
 
 def _file(source: str | Path, what: str) -> Path:

@@ -63,7 +63,9 @@ class ModuleGenerator:
     ) -> None:
         self.name = type(module).__name__ if name is None else name
         self.device = resolve_device(device)
-        if noise_dim is not None and (isinstance(noise_dim, bool) or not isinstance(noise_dim, int) or noise_dim < 1):
+        if noise_dim is not None and (
+            isinstance(noise_dim, bool) or not isinstance(noise_dim, (int, np.integer)) or noise_dim < 1
+        ):
             raise self._error(f"noise_dim is {noise_dim!r}, expected a whole number of at least 1")
         shapes: list[tuple[int, ...]]
         if isinstance(module, ExportedProgram):

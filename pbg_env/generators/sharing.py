@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pbg_env.generators.base import Discriminator, Generator
 from pbg_env.generators.loading import load_discriminator, load_generator
+from pbg_env.importing import demand_members
 
 
 @lru_cache(maxsize=8)
@@ -50,13 +51,7 @@ def shared_generator(source: str | Path | Generator, scale: int, device: str) ->
             f"scale is {scale} and device {device!r}, but the generator, a {type(source).__name__}, has its own; "
             f"leave both out"
         )
-    members = ("noise_dim", "media", "device", "generate", "sample_noise")
-    missing = [name for name in members if not hasattr(source, name)]
-    if missing:
-        raise ValueError(
-            f"the generator, a {type(source).__name__}, lacks {', '.join(missing)}; expected a name, a file, or an "
-            f"object with the members of pbg_env.Generator"
-        )
+    demand_members(source, "the generator", Generator)
     if type(source).__hash__ is None:
         raise ValueError(
             f"the generator, a {type(source).__name__}, cannot be hashed; make a dataclass of it with eq=False"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pbg_env.importing import imported
+from pbg_env.importing import made_by
 from pbg_env.oracles.base import Oracle
 from pbg_env.oracles.random import RandomOracle
 
@@ -20,7 +20,4 @@ def oracle_named(name: str) -> Oracle:
     module, colon, function = name.partition(":")
     if not (colon and module and function):
         raise ValueError(f"unknown oracle {name!r}; expected 'target', 'random' or 'module:function'")
-    oracle = imported(name, "oracle")()
-    if not isinstance(oracle, Oracle):
-        raise ValueError(f"oracle {name!r} returned a {type(oracle).__name__}, which has no method compare")
-    return oracle
+    return made_by(name, "oracle", Oracle)

@@ -19,8 +19,12 @@ import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from agents.base import Agent
+from agents.record import Record
 from agents.reference.__main__ import main
-from pbg_env import AnswerLog, load_generator
+from agents.run import run as run_agent
+from pbg_env import Answer, AnswerLog, Discriminator, Generator, PreferencePairsEnv, load_generator
+from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 from tests.agents.conftest import CONFIGS
 
 ORIGINAL = str(CONFIGS / "original.yaml")
@@ -75,6 +79,13 @@ def test_the_folder_of_a_run(small: str, tmp_path: Path, capsys: pytest.CaptureF
     } == set(events.Tags()["images"])
     assert len(events.Images("media/destination")) == len(rounds)
     assert [event.step for event in events.Scalars("score")] == [int(row["queries"]) for row in rounds]
+
+
+@pytest.mark.parametrize(("goal", "ending"), [("0.05", "satisfied"), ("null", "budget")])
+def test_no_goal_never_ends_early(goal: str, ending: str, small: str, tmp_path: Path) -> None:
+    run("--env.generator", small, "--env.max_queries=30", f"--env.goal={goal}", "--out", str(tmp_path / "run"))
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["stopped_because"] == ending
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["env"]["goal"] == yaml.safe_load(goal)
 
 
 def test_sounds_are_searched_saved_and_logged(tmp_path: Path) -> None:
@@ -202,3 +213,29 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(
     with pytest.raises(SystemExit, match="holds a run already; give another folder with --out"):
         run(*arguments)
     assert (tmp_path / "run" / "answers.sqlite").read_bytes() == before
+
+
+class FarAway(Agent):
+    """Asks about noise out of range."""
+
+    def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:
+        self.learnt: list[Answer] = []
+
+    def _learn(self, answer: Answer) -> None:
+        self.learnt.append(answer)
+
+    def _question(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.full(6, 9.0, dtype=np.float32), np.full(6, -9.0, dtype=np.float32)
+
+    @property
+    def destination(self) -> np.ndarray:
+        return np.zeros(6, dtype=np.float32)
+
+
+def test_what_is_learnt_is_what_was_shown(generator: StackGANGenerator, tmp_path: Path) -> None:
+    agent, env = FarAway(), PreferencePairsEnv(1, generator, goal=None, max_queries=2)
+    run_agent(agent, env, Record(tmp_path / "run", generator.media, {}), seed=0, quiet=True)
+    assert all((answer.first == 4).all() and (answer.second == -4).all() for answer in agent.learnt)
+    log = AnswerLog(tmp_path / "run" / "answers.sqlite")
+    assert all((answer.first == 4).all() for answer in log.answers())
+    log.close()

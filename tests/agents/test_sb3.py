@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
@@ -86,6 +87,37 @@ def test_targets_are_handed_on(small: dict[str, Any]) -> None:
     np.testing.assert_allclose(adapter.env.evaluate(wishes[[0, 0]]), 1.0)
 
 
+def test_pictures_as_targets_are_told_apart(small: dict[str, Any]) -> None:
+    adapter = batched(small, 2)
+    media = adapter.env.generate(np.array([[0.5] * 6, [-0.5] * 6]))
+    # Long arrays that read alike where they are shortened.
+    pictures = [adapter.env.generator.media.frame(medium) for medium in media]
+    pictures[1][:, :2], pictures[1][:, -2:] = pictures[0][:, :2], pictures[0][:, -2:]
+    adapter.set_options([{"target": picture} for picture in pictures])
+    adapter.reset()
+    one, other = adapter.env.targets
+    assert one is not None
+    assert other is not None
+    assert (one != other).any()
+    adapter.set_options({"target": pictures[0]})
+    adapter.reset()
+    assert adapter.env.targets[0] is adapter.env.targets[1]
+
+
+def test_what_ppo_begins_with_is_the_prior(small: dict[str, Any]) -> None:
+    noise = {}
+    for action in ("noise", "unit"):
+        env = batched(small | {"action": action}, 16)
+        model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=64, seed=0, device="cpu")
+        seen = [env.reset()]
+        for _ in range(20):
+            action_of_policy = model.predict(seen[-1])[0]  # type: ignore[arg-type]
+            seen.append(env.step(action_of_policy)[0])
+        noise[action] = np.concatenate([observation["candidate"] for observation in seen[1:]])  # type: ignore[call-overload]
+    assert np.mean(np.abs(noise["noise"]) > 3.9) < 0.01
+    assert np.mean(np.abs(noise["unit"]) > 3.9) > 0.2
+
+
 def test_pictures_of_all_searches(small: dict[str, Any]) -> None:
     adapter = batched(small, 4, render_mode="rgb_array")
     adapter.reset()
@@ -97,5 +129,12 @@ def test_pictures_of_all_searches(small: dict[str, Any]) -> None:
 def test_mistakes(small: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="make the environment with autoreset_mode='SameStep'"):
         PreferenceVecEnv(gym.make_vec(NAME, 2, **small))  # type: ignore[arg-type]
+    envs = gym.make_vec(NAME, 2, autoreset_mode="SameStep", **small)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="env is a RecordEpisodeStatistics; expected what"):
+        PreferenceVecEnv(RecordEpisodeStatistics(envs))  # type: ignore[arg-type]
+    adapter = batched(small)
+    adapter.set_options({"goal": 0.5})
+    with pytest.raises(ValueError, match="unknown options 'goal'; expected 'target'"):
+        adapter.reset()
     with pytest.raises(NotImplementedError, match="share their arguments"):
         batched(small).set_attr("goal", 1.0)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from pbg_env import PreferenceEnv, PreferencePairsEnv, PreferenceVectorEnv
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
+from pbg_env.oracles import RandomOracle
 from tests.envs.conftest import IDS, Arguments
 
 
@@ -60,6 +61,33 @@ ARGUMENTS = [
     ({"teacher": {"equal": "5"}}, "teacher: equal is '5', expected a number, or a share of the prior such as '5%'"),
     ({"oracle": "nobody"}, "unknown oracle 'nobody'; expected 'target', 'random' or 'module:function'"),
     ({"oracle": "nowhere:make"}, "oracle 'nowhere:make' cannot be imported"),
+    (
+        {"oracle": "builtins:len"},
+        r"oracle 'builtins:len' takes other arguments \(.*\); expected a function, called without",
+    ),
+    ({"oracle": "math:pi"}, "oracle 'math:pi' is a float; expected a function, called without arguments"),
+    (
+        {"oracle": "builtins:list"},
+        "what oracle 'builtins:list' returned, a list, lacks compare; expected an object with",
+    ),
+    ({"oracle": RandomOracle}, "the oracle is the class RandomOracle itself; expected an instance of it"),
+    ({"oracle": len}, "the oracle, a builtin_function_or_method, lacks compare; expected an object with the members"),
+    ({"oracle": "random", "target": "face.png"}, "target given, but only oracle='target' goes by them; the oracle is"),
+    (
+        {"oracle": "random", "similarity": "pixels", "teacher": "human"},
+        "similarity and teacher given, but only oracle=",
+    ),
+    ({"discriminator": 3}, "the discriminator, a int, lacks score, features; expected an object with the members"),
+    ({"similarity": "math:pi"}, "similarity 'math:pi' is a float; expected a function, called with media and target"),
+    ({"similarity": lambda media: media}, "the similarity takes other arguments .*called with media and target"),
+    (
+        {"similarity": lambda one, two: one, "target": None},
+        "with target None, .* takes other arguments .*called with media",
+    ),
+    (
+        {"target": np.zeros((3, 64, 64))},
+        "target is a ndarray; expected 'prior', a file or None; arrays and noise are for",
+    ),
     ({"target": "nowhere.png"}, "no such picture: nowhere.png.*'prior', or noise of shape|target: .*nowhere.png"),
     ({"target": "{files}/text.png"}, "cannot read .*text.png"),
     ({"target": "{files}/empty.png"}, "cannot read .*empty.png"),
@@ -74,6 +102,8 @@ ARGUMENTS = [
     ({"max_queries": True}, "max_queries is True"),
     ({"action": "pixels"}, "unknown action 'pixels'; expected 'noise' or 'unit'"),
     ({"render_mode": "ansi"}, "unknown render_mode 'ansi'; expected 'rgb_array' or None"),
+    ({"device": "meta"}, "device 'meta' holds no values; expected 'auto'"),
+    ({"device": "mps"}, "device 'mps' asked for, but torch cannot use it here"),
     ({"device": "gpu"}, "device 'gpu' is unknown; expected 'auto', 'cpu'"),
 ]
 
@@ -114,7 +144,7 @@ def running(request: pytest.FixtureRequest, generator: StackGANGenerator) -> Any
 ACTIONS: list[tuple[Callable[[tuple[int, ...]], Any], str]] = [
     (lambda shape: np.zeros(5), r"an action of shape \(5,\), expected \("),
     (lambda shape: np.zeros((3, *shape)), r"an action of shape \(3, "),
-    (lambda shape: "left", "an action of str .*is not an array of numbers"),
+    (lambda shape: "left", "the action, a str .*is not an array of numbers"),
     (lambda shape: np.full(shape, "left"), "is not an array of numbers"),
     (lambda shape: np.zeros(shape, dtype=complex), "is not an array of numbers"),
     (lambda shape: np.zeros(shape, dtype=object), "is not an array of numbers"),
@@ -262,3 +292,69 @@ def test_a_target_where_none_is_taken(generator: StackGANGenerator) -> None:
     env = PreferenceEnv(generator, oracle="random")
     with pytest.raises(ValueError, match="the oracle of this environment takes none"):
         env.reset(options={"target": np.zeros(6)})
+
+
+def test_a_live_generator_has_its_own_scale_and_device(generator: StackGANGenerator) -> None:
+    for told in ({"scale": 0}, {"device": "cpu"}):
+        with pytest.raises(ValueError, match="but the generator, a StackGANGenerator, has its own; leave both out"):
+            PreferenceEnv(generator, **told)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("answers", [[0.5], [True], [1.0]])
+def test_an_oracle_that_answers_no_whole_numbers(generator: StackGANGenerator, answers: list[Any]) -> None:
+    class Other:
+        def compare(self, first: torch.Tensor, second: torch.Tensor, rng: np.random.Generator) -> Any:
+            return answers
+
+    env = PreferenceEnv(generator, oracle=Other())
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="values of Preference, whole numbers from 0 to 3"):
+        env.step(env.action_space.sample())
+
+
+def test_a_utility_that_is_no_number(generator: StackGANGenerator) -> None:
+    def nothing(media: torch.Tensor) -> torch.Tensor:
+        return media.mean(dim=(1, 2, 3)) * float("nan")
+
+    env = PreferenceEnv(generator, similarity=nothing, target=None, goal=None)
+    with pytest.raises(ValueError, match="your function returned values that are NaN or infinite"):
+        env.reset(seed=0)
+
+
+def test_a_similarity_of_the_wrong_sign(generator: StackGANGenerator) -> None:
+    def distance(media: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (media - target).square().mean(dim=(1, 2, 3))
+
+    env = PreferenceEnv(generator, similarity=distance)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="higher has to be nearer, so a distance wants its sign changed"):
+        env.step(env.action_space.sample())
+
+
+def test_noise_to_evaluate(running: Any) -> None:
+    running.reset(seed=0)
+    shape = running.action_space.shape
+    np.testing.assert_array_equal(running.evaluate(np.full(shape, 9.0)), running.evaluate(np.full(shape, 4.0)))
+    for wrong, message in ((np.full(shape, np.nan), "the noise has values that are NaN"), ("left", "the noise, a str")):
+        with pytest.raises(ValueError, match=message):
+            running.evaluate(wrong)
+
+
+def test_noise_of_no_rows_has_no_scores(generator: StackGANGenerator) -> None:
+    env = PreferenceEnv(generator)
+    env.reset(seed=0)
+    assert env.evaluate(np.zeros((0, 6))).shape == (0,)
+    assert env.generate(np.zeros((0, 6))).shape == (0, *generator.media.shape)
+
+
+def test_tensors_are_actions_and_targets_whatever_hangs_on_them(running: Any) -> None:
+    tensor = torch.full(running.action_space.shape, 0.5, requires_grad=True)
+    running.reset(seed=0, options={"target": tensor})
+    *_, info = running.step(tensor)
+    assert np.all(info["queries"] == 1)
+    np.testing.assert_allclose(running.evaluate(tensor), 1.0, atol=1e-6)
+
+
+def test_a_space_of_noise_takes_no_mask(running: Any) -> None:
+    with pytest.raises(ValueError, match="takes neither mask nor probability"):
+        running.action_space.sample(mask=np.ones(6))

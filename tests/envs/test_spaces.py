@@ -36,7 +36,7 @@ def test_actions_out_of_range_are_clipped() -> None:
         ([0.0, float("nan"), 0.0], "NaN or infinite"),
         ([0.0, float("inf"), 0.0], "NaN or infinite"),
         ([0.0, 1.0], r"an action of shape \(2,\), expected \(3,\)"),
-        ("left", r"an action of str \(<U4\) is not an array of numbers"),
+        ("left", "the action, a str of type <U4, is not an array of numbers"),
         (None, "expected|not an array|NaN"),
     ],
 )

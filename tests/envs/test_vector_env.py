@@ -296,3 +296,67 @@ def test_mistakes_in_actions(generator: StackGANGenerator) -> None:
         env.step(np.full((2, 6), np.inf))
     with pytest.raises(ValueError, match=r"noise of shape \(6,\), expected \(2, 6\)"):
         env.evaluate(np.zeros(6))
+
+
+def test_one_target_for_all_is_looked_at_once(generator: StackGANGenerator, tmp_path: Any) -> None:
+    file = tmp_path / "target.png"
+    generator.media.save(generator.generate(torch.zeros((1, 6)))[0], file)
+    calls = []
+
+    def similarity(media: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        calls.append(len(media))
+        return -(media - target).square().mean(dim=(1, 2, 3))
+
+    env = PreferenceVectorEnv(4, generator=generator, similarity=similarity, goal=None, diagnostics=True)
+    env.reset(seed=0, options={"target": str(file)})
+    of_four = len(calls)
+    calls.clear()
+    single = PreferenceVectorEnv(1, generator=generator, similarity=similarity, goal=None, diagnostics=True)
+    single.reset(seed=0, options={"target": str(file)})
+    # All four are judged together in three calls at most, however long the search for the best was.
+    assert of_four <= len(calls) + 3
+
+
+def test_targets_of_each_its_own(generator: StackGANGenerator, tmp_path: Any) -> None:
+    env = PreferenceVectorEnv(3, generator=generator, goal=0.99)
+    noise = np.full(6, 0.5, dtype=np.float32)
+    medium = env.generate(noise[None])[0]
+    file = generator.media.save(medium, tmp_path / "target.png")
+    env.reset(seed=0, options={"target": [file, noise, None]})
+    assert torch.equal(env.targets[0], env.targets[1])  # type: ignore[arg-type]
+    assert not torch.equal(env.targets[1], env.targets[2])  # type: ignore[arg-type]
+    np.testing.assert_allclose(env.evaluate(np.stack([noise] * 3))[:2], 1.0, atol=0.02)
+    with pytest.raises(ValueError, match="2 targets for 3 searches; give one for each, or one alone"):
+        env.reset(options={"target": [file, noise]})
+
+
+def test_it_tells_what_the_single_one_tells(generator: StackGANGenerator) -> None:
+    env = PreferenceVectorEnv(2, generator=generator, max_queries=9)
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    assert env.queries.tolist() == [1, 1]
+    assert (env.has_score, env.pairs_per_step, env.max_queries, env.noise_dim) == (True, 1, 9, 6)
+    assert env.generate(np.zeros((5, 6))).shape == (5, *generator.media.shape)
+    random = PreferenceVectorEnv(2, generator=generator, oracle="random")
+    random.reset(seed=0)
+    assert not random.has_score
+    assert random.targets == [None, None]
+
+
+def test_within_inference_mode(generator: StackGANGenerator, tmp_path: Any) -> None:
+    file = generator.media.save(generator.generate(torch.zeros((1, 6)))[0], tmp_path / "target.png")
+    with torch.inference_mode():
+        env = PreferenceVectorEnv(
+            2, generator=generator, target=file, similarity=lambda m, t: -(m - t).abs().mean((1, 2, 3))
+        )
+        env.reset(seed=0)
+        score = env.evaluate(np.zeros((2, 6)))
+    # The ascents for the best went through tensors that were made there.
+    np.testing.assert_allclose(score, 1.0, atol=0.05)
+
+
+def test_the_autoreset_mode_survives_json_as_text(of_id: Arguments) -> None:
+    env = gym.make_vec("PBG-StackGANv2-v0", 2, autoreset_mode="SameStep", **of_id("PBG-StackGANv2-v0"))
+    assert env.spec is not None
+    again = gym.make_vec(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
+    assert again.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP

@@ -101,11 +101,11 @@ def test_an_error_inside_the_function_stays_as_it_is() -> None:
         (
             load_generator,
             "my_package.my_module:make_incomplete",
-            "returned a Incomplete, which lacks media, device, sample_noise; a generator has the members noise_dim, ",
+            "returned, a Incomplete, lacks media, device, sample_noise; expected an object with the members noise_",
         ),
-        (load_generator, "my_package.my_module:make_nothing", "returned a NoneType, which lacks noise_dim, media"),
-        (load_discriminator, "my_package.my_module:make", "returned a Complete, which lacks score, features"),
-        (load_generator, "my_package.my_module:ready", "is a Complete; expected a function that returns a generator"),
+        (load_generator, "my_package.my_module:make_nothing", "returned, a NoneType, lacks noise_dim, media"),
+        (load_discriminator, "my_package.my_module:make", "returned, a Complete, lacks score, features"),
+        (load_generator, "my_package.my_module:ready", "is a Complete; expected a function, called without arguments"),
     ],
 )
 def test_functions_that_give_no_generator(load: Callable[[str], object], source: str, message: str) -> None:
@@ -134,3 +134,20 @@ def test_unknown_names_are_told_what_there_is(source: str) -> None:
         load_generator(source)
     with pytest.raises(ValueError, match=r"unknown discriminator .*\(avatars\), a file .* or 'module:function'"):
         load_discriminator(source)
+
+
+def test_a_file_that_is_replaced_is_loaded_anew(
+    checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "netG_1.pth"
+    shutil.copy(checkpoint(), path)
+    first = shared_generator(path, -1, "cpu")
+    monkeypatch.chdir(tmp_path)
+    assert shared_generator("netG_1.pth", -1, "cpu").noise_dim == first.noise_dim == 6
+    assert shared_generator(str(path), -1, "cpu") is first
+    shutil.copy(checkpoint("other.pth", noise_dim=5), path)
+    assert shared_generator(path, -1, "cpu").noise_dim == 5
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(checkpoint(), tmp_path / "elsewhere" / "netG_1.pth")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert shared_generator("netG_1.pth", -1, "cpu").noise_dim == 6

@@ -280,3 +280,7 @@ def test_other_objects_and_ranges_are_refused() -> None:
         ModuleGenerator({})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected two finite numbers, the lower one first"):
         ModuleGenerator(pictures(nn.Tanh()), output_range=(1.0, -1.0))
+
+
+def test_a_noise_dim_of_numpy_is_a_number() -> None:
+    assert ModuleGenerator(pictures(nn.Tanh()), noise_dim=np.int64(DIM)).noise_dim == DIM  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ def no_oracle() -> int:
         ("nobody", "unknown oracle 'nobody'; expected 'target', 'random' or 'module:function'"),
         ("tests.nowhere:oracle", "cannot be imported"),
         (f"{__name__}:absent", "cannot be imported"),
-        (f"{__name__}:no_oracle", "returned a int, which has no method compare"),
+        (f"{__name__}:no_oracle", "what oracle '.*:no_oracle' returned, a int, lacks compare"),
     ],
 )
 def test_unknown_oracles(name: str, message: str) -> None:
