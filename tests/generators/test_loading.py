@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pbg_env import load_discriminator, load_generator
+from pbg_env.generators.sharing import shared_generator
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 from pbg_env.generators.tones import ToneGenerator
 
