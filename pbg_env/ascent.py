@@ -11,7 +11,13 @@ from pbg_env.noise import NOISE_BOUND
 
 
 def ascend(
-    objective: Callable[[Tensor], Tensor], starts: Tensor, *, steps: int, learning_rate: float, anneal: bool = True
+    objective: Callable[[Tensor], Tensor],
+    starts: Tensor,
+    *,
+    steps: int,
+    learning_rate: float,
+    anneal: bool = True,
+    patience: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Moves each start uphill with Adam, and keeps the best place it passed.
 
@@ -21,6 +27,7 @@ def ascend(
         steps: of Adam.
         learning_rate: of Adam, in units of noise.
         anneal: let the learning rate fall to 0 along half a cosine.
+        patience: ends after so many steps in which no start came higher; None takes all steps.
 
     Returns:
         The best noise of each start (batch, noise_dim), within ±4, and its value (batch,).
@@ -30,13 +37,16 @@ def ascend(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps) if anneal and steps else None
     best = starts.detach().clone()
     best_value = torch.full((len(starts),), -torch.inf, device=starts.device, dtype=starts.dtype)
+    since = 0
     for step in range(steps + 1):
         value = objective(noise)
         with torch.no_grad():
             better = value > best_value
             best_value = torch.where(better, value, best_value)
             best = torch.where(better[:, None], noise, best)
-        if step == steps:
+        if patience is not None:
+            since = 0 if better.any() else since + 1
+        if step == steps or (patience is not None and since >= patience):
             break
         (noise.grad,) = torch.autograd.grad(-value.sum(), noise)
         optimiser.step()

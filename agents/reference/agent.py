@@ -11,10 +11,11 @@ from agents.reference.champion import Tracker
 from agents.reference.destination import Mover
 from agents.reference.filtering import Filter
 from agents.reference.memory import Comparison, Memory
-from agents.reference.pairing import Pairing
+from agents.reference.pairing import Answered, Pairing
 from agents.reference.reward import RewardModel
 from agents.reference.sampling import Sampling
-from pbg_env import Answer, Discriminator, Generator, Preference, sample_noise
+from agents.reference.stopping import Stop
+from pbg_env import Answer, Discriminator, Generator, sample_noise
 
 
 class ReferenceAgent(Agent):
@@ -28,7 +29,7 @@ class ReferenceAgent(Agent):
         memory: what is remembered.
         reward: the model that explains the answers.
         mover: how the destination climbs the reward.
-        rounds: after how many the agent is done; None goes on as long as it is asked.
+        stop: when the agent is done.
     """
 
     def __init__(
@@ -40,11 +41,9 @@ class ReferenceAgent(Agent):
         memory: Memory,
         reward: RewardModel,
         mover: Mover,
-        rounds: int | None = None,
+        stop: Stop,
     ) -> None:
         super().__init__()
-        if rounds is not None and rounds < 1:
-            raise ValueError(f"rounds is {rounds}, expected at least 1, or null for no limit")
         self._sampling = sampling
         self._filter = filter
         self._pairing = pairing
@@ -52,7 +51,7 @@ class ReferenceAgent(Agent):
         self._memory = memory
         self._reward = reward
         self._mover = mover
-        self._round_limit = rounds
+        self._stop = stop
 
     @property
     def destination(self) -> Noise:
@@ -67,14 +66,16 @@ class ReferenceAgent(Agent):
         self._reward.reset(generator, rng)
         self._memory.clear()
         self._tracker.clear()
+        self._mover.reset(generator, discriminator)
         self._destination = sample_noise((generator.noise_dim,), rng)
+        self._path = [self._destination]
         self._begin_round()
 
     def _begin_round(self) -> None:
-        actions = self._sampling.sample(self._destination, self._rng)
-        self._actions = self._filter.keep(actions, self._reward)
+        actions = self._sampling.sample(self._destination, self._tracker.champion, self.rounds, self._rng)
+        self._actions = self._filter.keep(actions, self._reward, self._rng)
         self._index = {action.tobytes(): index for index, action in enumerate(self._actions)}
-        self._answered: list[tuple[int, int, Preference]] = []
+        self._answered: list[Answered] = []
         self._heard: list[Comparison] = []
         self._challenging = False
         self._choose()
@@ -85,8 +86,7 @@ class ReferenceAgent(Agent):
     def _choose(self) -> None:
         """Decides what to ask next, and ends the round when there is nothing left to ask in it."""
         if not self._challenging:
-            asked = [(first, second) for first, second, _ in self._answered]
-            pair = self._pairing.next_pair(self._actions, asked, self._reward, self._rng)
+            pair = self._pairing.next_pair(self._actions, self._answered, self._reward, self._rng)
             if pair is not None:
                 self._asking = self._actions[pair[0]], self._actions[pair[1]]
                 return
@@ -103,7 +103,7 @@ class ReferenceAgent(Agent):
         first, second = (self._index.get(noise.tobytes()) for noise in (answer.first, answer.second))
         if not self._challenging:
             if first is not None and second is not None:
-                self._answered.append((first, second, answer.preference))
+                self._answered.append(Answered(first, second, answer.preference))
         elif np.array_equal(np.stack(self._asking), np.stack((answer.first, answer.second))):
             self._tracker.decide(answer.preference)
         self._choose()
@@ -111,8 +111,9 @@ class ReferenceAgent(Agent):
     def _end_round(self) -> None:
         metrics = {"reward/accuracy": self._accuracy()}
         self._memory.add(self._heard)
-        self._memory.add(self._tracker.conclusions(self._actions, self.rounds))
-        fitted = self._reward.fit(self._memory.dataset(self.rounds))
+        self._memory.add(self._conclusions())
+        incumbent = self._destination if self._tracker.champion is None else self._tracker.champion
+        fitted = self._reward.fit(self._memory.dataset(self.rounds), incumbent)
         metrics |= {f"reward/{name}": value for name, value in fitted.items()}
         self._destination, metrics["destination/action_loss"] = self._mover.move(
             self._destination, self._actions, self._reward
@@ -120,8 +121,20 @@ class ReferenceAgent(Agent):
         metrics["destination/norm"] = float(np.linalg.norm(self._destination))
         self.metrics = metrics
         self.rounds += 1
-        self.finished = self._round_limit is not None and self.rounds >= self._round_limit
+        self._path.append(self._destination)
+        self.finished_because = self._stop.reason(self._path)
+        self.finished = self.finished_because != ""
         self._begin_round()
+
+    def _conclusions(self) -> list[Comparison]:
+        """What follows from the round's answers without being asked."""
+        followed = [
+            Comparison(self._actions[first], self._actions[second], preference.label, self.rounds)
+            for first, second, preference in self._pairing.conclusions(self._answered)
+        ]
+        # What both conclude is one comparison.
+        found = {(c.first.tobytes(), c.second.tobytes()): c for c in followed + self._tracker.conclusions(self.rounds)}
+        return list(found.values())
 
     def _accuracy(self) -> float:
         """Share of the round's decided answers that the model foresaw, before it is fitted to them."""
