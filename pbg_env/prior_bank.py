@@ -73,7 +73,8 @@ class PriorBank:
         noise = self._generator.sample_noise(BANK_SIZE, np.random.default_rng(_SEED))
         levels = self._generator.media.levels
         parts = [(show(self._generator, part) * levels).round().cpu().numpy() for part in noise.split(_BATCH)]
-        return np.concatenate([part.astype(self._integers) for part in parts])
+        # In one order of memory, whatever the generator's: sums over it are those of a bank from the disk.
+        return np.ascontiguousarray(np.concatenate([part.astype(self._integers) for part in parts]))
 
     def _described(self, similarity: Similarity, name: str) -> Tensor:
         if name not in self._descriptions:

@@ -102,5 +102,5 @@ class IdealPoint(RewardModel):
         )
         self._set_posterior(particles, particles.mean(axis=0))
         logits = self._precision * (slopes @ self._mode + offsets)
-        loss = -log_likelihood(logits, weights) / len(logits)
+        loss = -log_likelihood(logits, weights.sum(axis=1), weights[:, 1]) / len(logits)
         return {"preference_loss": loss, "precision": self._precision, "evidence": best / len(slopes)}

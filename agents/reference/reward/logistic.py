@@ -17,9 +17,9 @@ def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.exp(_log_sigmoid(x))
 
 
-def log_likelihood(logits: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    """Of answers with logits (pairs,) and weights of yes and no (pairs, 2); log σ(−x) is log σ(x) − x."""
-    return float((weights.sum(axis=1) * _log_sigmoid(logits) - weights[:, 1] * logits).sum())
+def log_likelihood(logits: NDArray[np.float64], total: NDArray[np.float64], against: NDArray[np.float64]) -> float:
+    """Of answers with logits (pairs,), weights (pairs,), and what of these says no; log σ(−x) is log σ(x) − x."""
+    return float(total @ _log_sigmoid(logits) - against @ logits)
 
 
 def laplace(
@@ -41,11 +41,10 @@ def laplace(
 
     def log_posterior(theta: NDArray[np.float64]) -> float:
         logits = slopes @ theta + offsets
-        return log_likelihood(logits, weights) - 0.5 * float((theta**2 / variances).sum())
+        return log_likelihood(logits, total, against) - 0.5 * float((theta**2 / variances).sum())
 
-    theta = start
+    theta, total, against = start, weights.sum(axis=1), weights[:, 1]
     value = log_posterior(theta)
-    total = weights.sum(axis=1)
     hessian = np.diag(1.0 / variances)
     for _ in range(_NEWTON_STEPS):
         probability = _sigmoid(slopes @ theta + offsets)
@@ -82,7 +81,8 @@ def elliptical_slices(
     """
 
     theta, along = start, slopes @ start
-    value = log_likelihood(along + offsets, weights)
+    total, against = weights.sum(axis=1), np.ascontiguousarray(weights[:, 1])
+    value = log_likelihood(along + offsets, total, against)
     samples = np.empty((count, len(start)))
     for index in range(-_BURN_IN, count):
         other = np.sqrt(variances) * rng.standard_normal(len(start))
@@ -93,7 +93,7 @@ def elliptical_slices(
         while True:
             # Along the ellipse the logits are mixtures of two known ones: no product with all slopes again.
             trial = np.cos(angle) * along + np.sin(angle) * along_other
-            value = log_likelihood(trial + offsets, weights)
+            value = log_likelihood(trial + offsets, total, against)
             if value > threshold:
                 break
             low, high = (angle, high) if angle < 0 else (low, angle)

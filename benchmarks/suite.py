@@ -1,0 +1,191 @@
+"""What a benchmark is: tasks, strategies, targets and checkpoints, as data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
+
+from agents.reference.__main__ import parser as reference_parser
+from agents.reference.agent import ReferenceAgent
+from benchmarks.cell import Cell, agent_from, agent_parser, file_hash, sources
+
+_REFERENCE = f"{ReferenceAgent.__module__}.{ReferenceAgent.__qualname__}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Somebody who wants something, and how many answers they give. The search never ends early.
+
+    Args:
+        name: of the task.
+        max_queries: the budget of answers.
+        generator: this and all others as the environments describe them.
+    """
+
+    name: str
+    max_queries: PositiveInt
+    generator: str = "avatars"
+    discriminator: str | None = None
+    scale: int = -1
+    similarity: str | None = None
+    teacher: str | dict[str, float | str | None] = "oracle"
+    device: str = "cpu"
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Arguments of the environment."""
+        return {name: value for name, value in vars(self).items() if name != "name"} | {"goal": None}
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Hashes of the files that the arguments name."""
+        named = {name: value for name, value in self.environment.items() if isinstance(value, str)}
+        return {name: file_hash(Path(value)) for name, value in named.items() if Path(value).is_file()}
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way to search: a configuration of the reference agent, or any agent by its class.
+
+    Args:
+        config: a YAML file of `python -m agents.reference`, of which the part `agent` counts.
+        overrides: settings that differ from it, such as `agent.pairing.init_args.limit: 5`, or a whole stage by
+            `agent.pairing: {class_path: …, init_args: {…}}`.
+        agent: in place of `config`, the `class_path` of any `agents.base.Agent` and its `init_args`.
+    """
+
+    config: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    agent: dict[str, Any] | None = None
+
+    def resolved(self) -> dict[str, Any]:
+        """`class_path` and `init_args` of the agent with every setting told, as plain data.
+
+        Raises:
+            ValueError: neither or both of `config` and `agent`, or settings the agent does not have.
+        """
+        if (self.config is None) == (self.agent is None):
+            raise ValueError("expected either config or agent")
+        if self.overrides and self.config is None:
+            raise ValueError("overrides change a config; settings of an agent are its init_args")
+        line = agent_parser()
+        try:
+            described = self.agent
+            if self.config is not None:
+                described = {"class_path": _REFERENCE, "init_args": self._configured(self.config)}
+            resolved: dict[str, Any] = yaml.safe_load(
+                line.dump(line.parse_object({"agent": described}), skip_unset=False)
+            )["agent"]
+            # What a constructor refuses is told before the first search.
+            agent_from(resolved)
+        except (argparse.ArgumentError, TypeError) as error:
+            raise ValueError(str(error)) from error
+        return resolved
+
+    def _configured(self, config: str) -> dict[str, Any]:
+        foreign = [name for name in self.overrides if not name.startswith("agent.")]
+        if foreign:
+            raise ValueError(f"overrides {', '.join(foreign)}: expected settings of the agent, 'agent.…'")
+        if not Path(config).is_file():
+            raise ValueError(f"no such config: {config}")
+        line = reference_parser()
+        line.exit_on_error = False
+        changed = [f"--{name}={json.dumps(value)}" for name, value in self.overrides.items()]
+        parsed = line.parse_args(["--config", config, *changed])
+        settings: dict[str, Any] = yaml.safe_load(line.dump(parsed, skip_unset=False))["agent"]
+        return settings
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A benchmark. Every strategy meets the same targets, the same teachers and the same seeds.
+
+    Args:
+        name: of the benchmark.
+        tasks: what is searched for.
+        strategies: by name; the first is the baseline of all others.
+        targets: how many targets each task has.
+        seeds: how many searches a strategy makes for each target.
+        first_seed: what the targets and all else are drawn from; other numbers give other targets.
+        checkpoints: numbers of answers after which the score is recorded, ascending.
+        timeout: seconds after which a search counts as failed.
+
+    Raises:
+        ValueError: no tasks, strategies or checkpoints, equal names, or checkpoints out of order or beyond a budget.
+    """
+
+    name: str
+    tasks: list[Task]
+    strategies: dict[str, Strategy]
+    targets: PositiveInt
+    seeds: PositiveInt
+    first_seed: NonNegativeInt
+    checkpoints: list[PositiveInt]
+    timeout: PositiveFloat | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "strategies", "checkpoints"):
+            if not getattr(self, name):
+                raise ValueError(f"{name}: expected at least one")
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"tasks: two have the same name among {', '.join(names)}")
+        if sorted(set(self.checkpoints)) != list(self.checkpoints):
+            raise ValueError(f"checkpoints are {self.checkpoints}, expected ascending numbers of answers")
+        for task in self.tasks:
+            if task.max_queries < self.checkpoints[-1]:
+                raise ValueError(
+                    f"task {task.name}: max_queries is {task.max_queries}, but the last checkpoint is at "
+                    f"{self.checkpoints[-1]} answers"
+                )
+
+    @staticmethod
+    def read(settings: Mapping[str, Any]) -> Suite:
+        """A suite from plain data; what is no setting of a suite is passed over."""
+        # jsonargparse would make objects of the classes that overrides name.
+        own = {field.name: settings[field.name] for field in fields(Suite)}
+        own["tasks"] = [Task(**task) for task in own["tasks"]]
+        own["strategies"] = {name: Strategy(**strategy) for name, strategy in own["strategies"].items()}
+        return Suite(**own)
+
+    def agents(self) -> dict[str, dict[str, Any]]:
+        """Every strategy, resolved.
+
+        Raises:
+            ValueError: one has settings its agent does not have; the message names the strategy.
+        """
+        found = {}
+        for name, strategy in self.strategies.items():
+            try:
+                found[name] = strategy.resolved()
+            except ValueError as error:
+                raise ValueError(f"strategy {name}: {error}") from error
+        return found
+
+    def cells(self) -> Iterator[Cell]:
+        """All searches, those of one target and seed side by side, so that all strategies advance together."""
+        agents = self.agents()
+        files = {task.name: task.files for task in self.tasks}
+        for seed in range(self.seeds):
+            for target in range(self.targets):
+                for task in self.tasks:
+                    for name, agent in agents.items():
+                        yield Cell(
+                            task=task.name,
+                            strategy=name,
+                            target=target,
+                            seed=seed,
+                            first_seed=self.first_seed,
+                            checkpoints=tuple(self.checkpoints),
+                            environment=task.environment,
+                            agent=agent,
+                            files=files[task.name],
+                            sources=sources(),
+                        )
