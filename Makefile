@@ -22,7 +22,7 @@ check: $(STAMP)
 	@$(BIN)/mypy
 
 tensorboard: $(STAMP)
-	@$(BIN)/tensorboard --logdir runs --samples_per_plugin images=1000
+	@$(BIN)/tensorboard --logdir runs --samples_per_plugin images=1000,audio=1000
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

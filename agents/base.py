@@ -30,6 +30,9 @@ class Agent(ABC):
     finished = False
     """Whether the agent wants no more answers."""
 
+    finished_because: str = ""
+    """Why it is finished, in a word or two such as "no movement"; left empty, it is "rounds"."""
+
     def __init__(self) -> None:
         self._history: list[Answer] = []
         self._beginning: tuple[Generator, Discriminator | None, int] | None = None
@@ -67,10 +70,11 @@ class Agent(ABC):
         Raises:
             ValueError: an id that was not observed.
         """
-        unknown = set(ids) - {record.id for record in self._history}
+        back = {int(number) for number in ids}
+        unknown = back - {record.id for record in self._history}
         if unknown:
             raise ValueError(f"answers {sorted(unknown)} were never observed, or are taken back already")
-        self._history = [record for record in self._history if record.id not in set(ids)]
+        self._history = [record for record in self._history if record.id not in back]
         self._begin()
         for record in self._history:
             self._learn(record)
@@ -79,7 +83,7 @@ class Agent(ABC):
         if self._beginning is None:
             raise RuntimeError("the agent was not reset; call reset(generator, discriminator, seed) first")
         generator, discriminator, seed = self._beginning
-        self.rounds, self.finished, self.metrics = 0, False, {}
+        self.rounds, self.finished, self.finished_because, self.metrics = 0, False, "", {}
         self._start(generator, discriminator, np.random.default_rng(seed))
 
     @abstractmethod

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import sqlite3
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,13 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.base import Noise
+from agents.hyperparameters import add_settings
+from agents.pictures import Album
+from agents.replay import Replay, logged_answers
 from pbg_env import Answer, AnswerLog, Medium, Preference
 
 
@@ -28,97 +33,116 @@ class Summary:
     queries: int
     rounds: int
     seconds: float
+    """Since the run was begun or resumed."""
     seed: int
     stopped_because: str
-    """"running", "satisfied", "budget", "rounds" or "interrupted"."""
+    """"running" or "interrupted": it can go on; "satisfied", "budget", or what the agent says, such as "rounds"."""
 
 
 class Record:
     """Writes a run's folder: `config.yaml`, `answers.sqlite`, `rounds.csv`, `destination.npy` and its picture,
-    `summary.json`, `progress.png`, and TensorBoard events against the number of answers.
+    TensorBoard events against the number of answers and, at the end, `progress.png`, `questions.png`,
+    `destination.webp` and `summary.json`, which holds how the run stands all along.
 
     Args:
-        folder: made when missing; must not hold a run already.
+        folder: made when missing.
         medium: of the generator.
         config: resolved, enough to repeat the run.
+        resume: go on with the run that the folder holds. Its answers come again, are held against the log, and what is
+            derived from them is written aside until all of them agree: a replay that fails changes nothing.
 
     Raises:
-        FileExistsError: the folder holds a run.
+        FileExistsError: the folder holds a run, and it is not to go on.
+        ValueError: the log of answers is damaged, or another process writes in the folder.
     """
 
-    def __init__(self, folder: Path, medium: Medium, config: dict[str, Any]) -> None:
-        if (folder / "config.yaml").exists():
-            raise FileExistsError(f"{folder} holds a run already; give another folder with --out, or remove it")
+    def __init__(self, folder: Path, medium: Medium, config: dict[str, Any], *, resume: bool = False) -> None:
+        log = folder / "answers.sqlite"
+        if not resume and ((folder / "config.yaml").exists() or log.exists()):
+            raise FileExistsError(
+                f"{folder} holds a run already; give another folder with --out, go on with it by --resume, or remove it"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._medium = medium
-        (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-        self._log = AnswerLog(folder / "answers.sqlite")
-        self._writer = SummaryWriter(str(folder))
-        self._rounds = (folder / "rounds.csv").open("w", newline="")
-        self._columns: csv.DictWriter[str] | None = None
+        self._config = config
+        self._lock = _lock(folder)
+        if not resume:
+            _write(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        try:
+            self._log = AnswerLog(log)
+            self.replay = Replay(logged_answers(self._log, log))
+        except ValueError:
+            self._lock.close()
+            raise
+        self.replaying = resume
+        self._into = folder / ".replay" if resume else folder
+        # Left behind by a replay that was killed.
+        shutil.rmtree(folder / ".replay", ignore_errors=True)
+        self._writer = SummaryWriter(str(self._into), purge_step=0 if resume else None)
+        self._rows: list[dict[str, Any]] = []
         self._counts = dict.fromkeys(Preference, 0)
-        self._strip: list[tuple[str, NDArray[np.uint8]]] = []
-
-    def answer(self, answer: Answer) -> None:
-        """Stores one answer for good."""
-        self._log.add(answer)
-        self._counts[answer.preference] += 1
+        self._asked: list[NDArray[np.uint8]] = []
+        self._album = Album()
+        self._closed = False
 
     def begin(self, destination: Tensor, target: Tensor | None) -> None:
         """Shows where the search starts and where it should end, media (*shape)."""
+        add_settings(self._writer, self._config)
         self._medium.log(self._writer, "media/start", destination, 0)
         if target is not None:
             self._medium.log(self._writer, "media/target", target, 0)
-        self._strip.append(("start", self._medium.frame(destination)))
+        self._album.destination("start", self._medium.frame(destination))
+        if not self.replay.answers:
+            self._caught_up()
 
-    def round(
-        self,
-        summary: Summary,
-        destination: Noise,
-        medium: Tensor,
-        asked: NDArray[np.uint8] | None,
-        metrics: dict[str, float],
+    def answer(self, answer: Answer) -> None:
+        """Stores one answer for good, or holds it against the one that is stored.
+
+        Raises:
+            ReplayError: it is another one.
+        """
+        self.replay.check_answer(answer.id, answer.preference)
+        if answer.id >= len(self.replay.answers):
+            self._log.add(answer)
+        self._counts[answer.preference] += 1
+        if answer.id == len(self.replay.answers) - 1:
+            self._caught_up()
+
+    def shown(
+        self, answer: Answer, first: NDArray[np.uint8], second: NDArray[np.uint8], row: NDArray[np.uint8]
     ) -> None:
+        """Keeps what an answer was about: two frames, and the row that the environment renders."""
+        self._album.question(answer.id + 1, first, second, answer.preference)
+        self._asked.append(row)
+
+    def round(self, summary: Summary, destination: Noise, medium: Tensor, metrics: Mapping[str, float]) -> None:
         """Stores a finished round.
 
         Args:
+            summary: how the run stands.
             destination: (noise_dim,).
             medium: the destination's, (*shape).
-            asked: the pairs of the round as a picture (height, width, 3), where the environment renders.
-            metrics: what the agent reports of the round.
+            metrics: of the round, by name.
         """
         step = summary.queries
         total = max(1, sum(self._counts.values()))
-        metrics = metrics | {f"preference/{answer.name.lower()}": n / total for answer, n in self._counts.items()}
-        if summary.score is not None:
-            metrics["score"] = summary.score
-        for name, value in metrics.items():
+        shares = {f"preference/{answer.name.lower()}": count / total for answer, count in self._counts.items()}
+        scalars = {**metrics, **shares}
+        self._add_score(summary)
+        for name, value in scalars.items():
             self._writer.add_scalar(name, value, step)
         self._medium.log(self._writer, "media/destination", medium, step)
-        if asked is not None:
-            self._writer.add_image("media/asked", asked, step, dataformats="HWC")
-        row = {"round": summary.rounds, "queries": step, "seconds": round(summary.seconds, 3)} | metrics
-        if self._columns is None:
-            self._columns = csv.DictWriter(self._rounds, list(row), extrasaction="ignore")
-            self._columns.writeheader()
-        self._columns.writerow(row)
-        self._rounds.flush()
+        if self._asked:
+            self._writer.add_image("media/asked", np.concatenate(self._asked), step, dataformats="HWC")
+            self._asked.clear()
         self._writer.flush()
-        self._strip.append((_caption(summary), self._medium.frame(medium)))
-        self.destination(destination, medium)
-        self.summary(summary)
-
-    def destination(self, noise: Noise, medium: Tensor) -> None:
-        unfinished = self.folder / ".destination.npy"
-        np.save(unfinished, noise)
-        unfinished.replace(self.folder / "destination.npy")
-        self._medium.save(medium, self.folder / "destination")
-
-    def summary(self, summary: Summary) -> None:
-        unfinished = self.folder / ".summary.json"
-        unfinished.write_text(json.dumps(asdict(summary), indent=2) + "\n")
-        unfinished.replace(self.folder / "summary.json")
+        row = {"round": summary.rounds, "queries": step, "seconds": summary.seconds}
+        self._rows.append(row | ({} if summary.score is None else {"score": summary.score}) | scalars)
+        self._write_rows()
+        self._album.destination(_caption(summary), self._medium.frame(medium))
+        self._write_destination(destination, medium)
+        self._write_summary(summary)
 
     def rated(self, best: Tensor, worst: Tensor, step: int) -> None:
         """Shows the media (count, *shape) that the learned reward rates best and worst of many."""
@@ -128,22 +152,68 @@ class Record:
 
     def end(self, summary: Summary, destination: Noise, medium: Tensor, target: Tensor | None) -> None:
         """Writes what stands at the end; the record is closed after that."""
-        self.destination(destination, medium)
-        self.summary(summary)
-        frames = _evenly(self._strip, 8)
-        if frames[-1][0] != _caption(summary):
-            frames.append((_caption(summary), self._medium.frame(medium)))
-        if target is not None:
-            frames.append(("target", self._medium.frame(target)))
-        progress = captioned_strip(frames)
-        progress.save(self.folder / "progress.png")
-        self._writer.add_image("media/progress", np.asarray(progress), summary.queries, dataformats="HWC")
+        if not self._rows or (self._rows[-1]["queries"], self._rows[-1].get("score")) != (
+            summary.queries,
+            summary.score,
+        ):
+            self._add_score(summary)
+        self._write_destination(destination, medium)
+        wanted = None if target is None else self._medium.frame(target)
+        pictures = self._album.save(self._into, _caption(summary), self._medium.frame(medium), wanted)
+        for name, picture in pictures.items():
+            self._writer.add_image(f"media/{name}", np.asarray(picture), summary.queries, dataformats="HWC")
+        self._writer.flush()
+        # At last: a run that is killed before this can go on.
+        self._write_summary(summary)
         self.close()
 
     def close(self) -> None:
+        """Lets go of the folder; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
         self._writer.close()
         self._log.close()
-        self._rounds.close()
+        if self.replaying:
+            shutil.rmtree(self._into, ignore_errors=True)
+        self._lock.close()
+
+    def _caught_up(self) -> None:
+        """All logged answers came again: what was derived from them takes the place of what is there."""
+        if not self.replaying:
+            return
+        self.replaying = False
+        self._writer.close()
+        for old in self.folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        for path in self._into.iterdir():
+            path.replace(self.folder / path.name)
+        self._into.rmdir()
+        self._into = self.folder
+        self._writer = SummaryWriter(str(self.folder))
+
+    def _add_score(self, summary: Summary) -> None:
+        if summary.score is not None:
+            self._writer.add_scalar("destination/score", summary.score, summary.queries)
+
+    def _write_rows(self) -> None:
+        # Anew each time: what is measured for the first time in a later round gets its column, too.
+        columns = list(dict.fromkeys(name for row in self._rows for name in row))
+        unfinished = self._into / ".rounds.csv"
+        with unfinished.open("w", newline="") as file:
+            table = csv.DictWriter(file, columns)
+            table.writeheader()
+            table.writerows(self._rows)
+        unfinished.replace(self._into / "rounds.csv")
+
+    def _write_destination(self, noise: Noise, medium: Tensor) -> None:
+        unfinished = self._into / ".destination.npy"
+        np.save(unfinished, noise)
+        unfinished.replace(self._into / "destination.npy")
+        self._medium.save(medium, self._into / "destination")
+
+    def _write_summary(self, summary: Summary) -> None:
+        _write(self._into / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
 
 
 def _caption(summary: Summary) -> str:
@@ -151,28 +221,19 @@ def _caption(summary: Summary) -> str:
     return answers if summary.score is None else f"{answers}\nscore {summary.score:.2f}"
 
 
-def _evenly(frames: list[tuple[str, NDArray[np.uint8]]], count: int) -> list[tuple[str, NDArray[np.uint8]]]:
-    """At most `count` frames, the first and the last among them."""
-    if len(frames) <= count:
-        return list(frames)
-    return [frames[index] for index in np.linspace(0, len(frames) - 1, count).round().astype(int)]
+def _write(path: Path, text: str) -> None:
+    """In one go: whoever reads finds the former text or this one."""
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
 
 
-def captioned_strip(frames: list[tuple[str, NDArray[np.uint8]]], height: int = 128) -> Image.Image:
-    """Pictures of any size side by side, `height` pixels high, each with its caption below."""
-    margin, below = 8, 40
-    pictures = []
-    for _, frame in frames:
-        picture = Image.fromarray(frame)
-        width = max(1, round(picture.width * height / picture.height))
-        pictures.append(picture.resize((width, height), Image.Resampling.BICUBIC))
-    total = sum(picture.width for picture in pictures) + margin * (len(pictures) + 1)
-    strip = Image.new("RGB", (total, height + 2 * margin + below), "white")
-    draw = ImageDraw.Draw(strip)
-    x = margin
-    for (caption, _), picture in zip(frames, pictures, strict=True):
-        strip.paste(picture, (x, margin))
-        centre = x + picture.width / 2
-        draw.multiline_text((centre, height + 2 * margin), caption, "black", anchor="ma", align="center", font_size=14)
-        x += picture.width + margin
-    return strip
+def _lock(folder: Path) -> sqlite3.Connection:
+    """Keeps a second process out of the folder for as long as this one lives, on every system."""
+    connection = sqlite3.connect(folder / ".lock", timeout=0)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise ValueError(f"{folder} is in use: a run is still writing there; wait for it, or stop it first") from error
+    return connection

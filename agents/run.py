@@ -1,9 +1,11 @@
-"""The loop that drives any agent on any pairs environment, logs and saves. It alone here may look at the score."""
+"""The loop that drives any agent on any pairs environment, logs, saves and resumes; it alone may look at the score."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from agents.base import Agent, Noise
+from agents.interruption import Interruption
 from agents.record import Record, Summary
 from pbg_env import Answer, Preference, sample_noise
 
@@ -19,9 +22,13 @@ _RATED = 1000
 _SHOWN_OF_RATED = 8
 _BATCH = 100
 
+Result = TypeVar("Result")
+
 
 def run(agent: Agent, env: gym.Env[Any, Any], record: Record, seed: int, *, quiet: bool = False) -> Summary:
     """Searches until the oracle is satisfied, the budget is spent or the agent is finished.
+
+    A record that resumes a run holds its logged answers: these are asked again first, and each must come out again.
 
     Args:
         agent: any strategy.
@@ -31,20 +38,27 @@ def run(agent: Agent, env: gym.Env[Any, Any], record: Record, seed: int, *, quie
         quiet: no progress bar.
 
     Returns:
-        How it ended. Ctrl-C ends the run early and everything is written.
+        How it ended. Ctrl-C ends the run after the step in progress, and everything is written.
+
+    Raises:
+        ReplayError: a logged answer did not come out again.
+        KeyboardInterrupt: a second Ctrl-C, or one while logged answers are asked again.
     """
     search = _Search(agent, env, record, seed)
-    search.begin()
-    with tqdm(total=search.space.max_queries, desc="searching", unit="answer", disable=quiet) as progress:
-        try:
+    # As long as logged answers come again nothing is lost by stopping at once.
+    with closing(record), Interruption(lambda: record.replaying) as interruption:
+        search.begin()
+        with tqdm(total=search.space.max_queries, unit="answer", disable=quiet) as progress:
             while search.stopped_because == "running":
+                if interruption.wanted:
+                    search.stopped_because = "interrupted"
+                    break
+                progress.set_description("repeating" if record.replaying else "searching", refresh=False)
                 search.ask()
                 progress.update(search.queries - progress.n)
                 if search.score is not None:
                     progress.set_postfix(score=f"{search.score:.2f}", refresh=False)
-        except KeyboardInterrupt:
-            search.stopped_because = "interrupted"
-    return search.end()
+        return search.end()
 
 
 class _Search:
@@ -61,9 +75,10 @@ class _Search:
         self.queries = 0
         self.score: float | None = None
         self.stopped_because = "running"
-        self._started = time.monotonic()
+        self._started = self._round_started = time.monotonic()
+        self._seconds = {"agent": 0.0, "environment": 0.0}
         self._accepted: Noise | None = None
-        self._asked: list[NDArray[np.uint8]] = []
+        self._destination: Noise = np.empty(0, dtype=np.float32)
 
     def begin(self) -> None:
         self._observation, _ = self.env.reset(seed=self.seed)
@@ -71,48 +86,70 @@ class _Search:
         agent_seed = int(np.random.SeedSequence((self.seed, 1)).generate_state(1, np.uint64)[0])
         self.agent.reset(self.space.generator, self.space.discriminator, agent_seed)
         self._rounds = 0
-        self.score = self._evaluate(self.agent.destination)
-        self.record.begin(self._media(self.agent.destination[None])[0], self.space.target)
+        self._see(self.agent.destination)
+        self._frame_width = self.space.generator.media.frame(self._medium).shape[1]
+        self.record.begin(self._medium, self.space.target)
+        self._round_started = time.monotonic()
 
     def ask(self) -> None:
         """One question, from the agent to the oracle and back."""
         # What lies out of range would be clipped unseen: the answer is about what was shown.
-        action = np.clip(self.agent.act(self._observation), self._low, self._high)
-        self._observation, _, terminated, truncated, info = self.env.step(action)
+        action = np.clip(self._timed("agent", lambda: self.agent.act(self._observation)), self._low, self._high)
+        for number, pair in enumerate(action, self.queries):
+            self.record.replay.check_pair(number, *pair)
+        self._observation, _, terminated, truncated, info = self._timed("environment", lambda: self.env.step(action))
         ids = range(self.queries, int(info["queries"]))
-        for number, pair, answer in zip(ids, action, info["preference"], strict=False):
-            self.record.answer(Answer(number, pair[0], pair[1], Preference(int(answer))))
-        self.queries = int(info["queries"])
+        answers = info["preference"][: len(ids)]
+        for number, pair, preference in zip(ids, action, answers, strict=False):
+            answer = Answer(number, pair[0], pair[1], Preference(int(preference)))
+            self.record.answer(answer)
         if self.env.render_mode == "rgb_array":
-            self._asked.append(self.env.render())  # type: ignore[arg-type]
-        self.agent.observe(action[: len(ids)], info["preference"][: len(ids)], ids)
-        if terminated:
-            self.stopped_because = "satisfied"
-            self._accepted = _preferred(action, info["preference"], len(ids))
-        elif truncated:
-            self.stopped_because = "budget"
-        elif self.agent.finished:
-            self.stopped_because = "rounds"
+            self._show(answer)
+        self.queries = int(info["queries"])
+        self._timed("agent", lambda: self.agent.observe(action[: len(ids)], answers, ids))
         if self.agent.rounds > self._rounds:
             self._rounds = self.agent.rounds
             self._round()
+        if terminated:
+            self.stopped_because = "satisfied"
+            self._accepted = _preferred(action, answers)
+        elif truncated:
+            self.stopped_because = "budget"
+        elif self.agent.finished:
+            self.stopped_because = self.agent.finished_because or "rounds"
+        if self.stopped_because != "running":
+            self.record.replay.check_end(self.queries, self.stopped_because)
+
+    def _show(self, answer: Answer) -> None:
+        """Hands on the last pair from what the environment renders: first, gap, second, and perhaps gap, target."""
+        row: NDArray[np.uint8] = self.env.render()  # type: ignore[assignment]
+        width, shown = self._frame_width, 2 if self.space.target is None else 3
+        gap = (row.shape[1] - shown * width) // (shown - 1)
+        self.record.shown(answer, row[:, :width], row[:, width + gap : 2 * width + gap], row)
 
     def _round(self) -> None:
-        destination = self.agent.destination
-        self.score = self._evaluate(destination)
-        asked = np.concatenate(self._asked) if self._asked else None
-        self._asked.clear()
-        medium = self._media(destination[None])[0]
-        self.record.round(self._summary(), destination, medium, asked, self.agent.metrics)
+        self._see(self.agent.destination)
+        ended = time.monotonic()
+        seconds = {"round": ended - self._round_started} | self._seconds
+        metrics = self.agent.metrics | {f"time/{name}": value for name, value in seconds.items()}
+        self._round_started, self._seconds = ended, dict.fromkeys(self._seconds, 0.0)
+        self.record.round(self._summary(), self._destination, self._medium, metrics)
 
     def end(self) -> Summary:
         # What the oracle has accepted needs no further guess.
-        destination = self.agent.destination if self._accepted is None else self._accepted
-        self.score = self._evaluate(destination)
+        self._see(self.agent.destination if self._accepted is None else self._accepted)
         self._show_rated()
         summary = self._summary()
-        self.record.end(summary, destination, self._media(destination[None])[0], self.space.target)
+        self.record.end(summary, self._destination, self._medium, self.space.target)
         return summary
+
+    def _see(self, destination: Noise) -> None:
+        """Generates and scores the destination, unless that is done."""
+        if np.array_equal(destination, self._destination):
+            return
+        self._destination = destination.copy()
+        self._medium = self._media(destination[None])[0]
+        self.score = float(self.space.evaluate(destination)) if self.space.has_score else None
 
     def _show_rated(self) -> None:
         """Pictures of what the learned reward likes best and least among prior samples."""
@@ -130,14 +167,17 @@ class _Search:
         seconds = round(time.monotonic() - self._started, 3)
         return Summary(self.score, self.queries, self.agent.rounds, seconds, self.seed, self.stopped_because)
 
-    def _evaluate(self, noise: Noise) -> float | None:
-        return float(self.space.evaluate(noise)) if self.space.has_score else None
+    def _timed(self, who: str, act: Callable[[], Result]) -> Result:
+        started = time.monotonic()
+        result = act()
+        self._seconds[who] += time.monotonic() - started
+        return result
 
     def _media(self, noise: NDArray[np.float32]) -> torch.Tensor:
         return self.space.generate(noise)
 
 
-def _preferred(action: Noise, answers: NDArray[np.int64], count: int) -> Noise | None:
+def _preferred(action: Noise, answers: NDArray[np.int64]) -> Noise | None:
     """The preferred one of the last pair asked, where the answer named one."""
-    answer = int(answers[count - 1])
-    return action[count - 1, answer] if answer in (Preference.FIRST, Preference.SECOND) else None
+    answer = int(answers[-1])
+    return action[len(answers) - 1, answer] if answer in (Preference.FIRST, Preference.SECOND) else None

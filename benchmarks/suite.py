@@ -97,7 +97,9 @@ class Strategy:
             raise ValueError(f"no such config: {config}")
         line = reference_parser()
         line.exit_on_error = False
-        changed = [f"--{name}={json.dumps(value)}" for name, value in self.overrides.items()]
+        # Text as it is: a Literal takes no quotes.
+        told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in self.overrides.items()}
+        changed = [f"--{name}={value}" for name, value in told.items()]
         parsed = line.parse_args(["--config", config, *changed])
         settings: dict[str, Any] = yaml.safe_load(line.dump(parsed, skip_unset=False))["agent"]
         return settings

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,14 +16,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents.base import Agent
 from agents.record import Record
-from agents.reference.__main__ import main
+from agents.reference.__main__ import main, parser
 from agents.run import run as run_agent
 from pbg_env import Answer, AnswerLog, Discriminator, Generator, PreferencePairsEnv, load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 from tests.agents.conftest import CONFIGS
 
 ORIGINAL = str(CONFIGS / "original.yaml")
-QUICK = ["--agent.sampling.count=12", "--agent.pairing.limit=4", "--agent.rounds=null", "--quiet=true"]
+QUICK = ["--agent.sampling.count=12", "--agent.pairing.limit=4", "--agent.stop.init_args.rounds=null", "--quiet=true"]
 
 
 @pytest.fixture
@@ -70,15 +65,21 @@ def test_the_folder_of_a_run(small: str, tmp_path: Path, capsys: pytest.CaptureF
     assert picture_size(folder / "progress.png")[0] > 4 * 128
     events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
     assert {
-        *("reward/preference_loss", "reward/accuracy", "destination/action_loss", "destination/norm", "score"),
+        *("reward/preference_loss", "reward/accuracy", "destination/action_loss", "destination/norm"),
+        *("destination/score", "time/round", "time/agent", "time/environment"),
         *("preference/first", "preference/second", "preference/both_good", "preference/both_bad"),
     } <= set(events.Tags()["scalars"])
     assert {
         *("media/start", "media/target", "media/destination", "media/asked"),
-        *("media/best_rated", "media/worst_rated", "media/progress"),
+        *("media/best_rated", "media/worst_rated", "media/progress", "media/questions"),
     } == set(events.Tags()["images"])
     assert len(events.Images("media/destination")) == len(rounds)
-    assert [event.step for event in events.Scalars("score")] == [int(row["queries"]) for row in rounds]
+    assert [event.step for event in events.Scalars("destination/score")] == [
+        *(int(row["queries"]) for row in rounds),
+        *([] if rounds[-1]["queries"] == "30" else [30]),
+    ]
+    assert (folder / "questions.png").is_file()
+    assert {"_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(events.summary_metadata)
 
 
 @pytest.mark.parametrize(("goal", "ending"), [("0.05", "satisfied"), ("null", "budget")])
@@ -124,7 +125,7 @@ def test_what_satisfied_the_oracle_is_the_destination(small: str, tmp_path: Path
 
 
 def test_the_agents_last_round_ends_the_run(small: str, tmp_path: Path) -> None:
-    run("--env.generator", small, "--env.goal=null", "--agent.rounds=2", "--out", str(tmp_path / "run"))
+    run("--env.generator", small, "--env.goal=null", "--agent.stop.init_args.rounds=2", "--out", str(tmp_path / "run"))
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["stopped_because"], summary["rounds"]) == ("rounds", 2)
 
@@ -144,51 +145,13 @@ def test_an_oracle_without_a_score(small: str, tmp_path: Path, capsys: pytest.Ca
     assert "no score after 20 answers" in capsys.readouterr().out
 
 
-def start(small: str, folder: Path) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agents.reference", "--config", ORIGINAL, *QUICK, "--env.generator", small]
-        + ["--env.goal=null", "--env.max_queries=100000", "--out", str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 120
-    while not (folder / "summary.json").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return process
-
-
-def test_a_killed_run_is_readable(small: str, tmp_path: Path) -> None:
-    process = start(small, tmp_path / "run")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    folder = tmp_path / "run"
-    summary = json.loads((folder / "summary.json").read_text())
-    assert summary["stopped_because"] == "running"
-    log = AnswerLog(folder / "answers.sqlite")
-    answers = log.answers()
-    log.close()
-    assert len(answers) >= summary["queries"] > 0
-    assert len(read_rounds(folder)) >= summary["rounds"]
-    assert np.load(folder / "destination.npy").shape == (6,)
-    assert yaml.safe_load((folder / "config.yaml").read_text())["env"]["generator"] == small
-
-
-def test_ctrl_c_writes_everything(small: str, tmp_path: Path) -> None:
-    process = start(small, tmp_path / "run")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 0
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["stopped_because"] == "interrupted"
-    assert (tmp_path / "run" / "progress.png").is_file()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--env.generator=nowhere.pth"], "error: no such checkpoint: nowhere.pth"),
         (["--env.target=nowhere.png"], "error: target: no such picture: nowhere.png"),
         (["--env.max_queries=0"], "error: max_queries is 0"),
-        (["--agent.filter.limit=1"], "limit is 1, expected at least 2"),
+        (["--agent.filter.limit=1"], "limit is 1, expected a whole number of at least 2"),
         (["--agent.fliter.limit=3"], "fliter"),
         (["--env.goals=1"], "goals"),
         (["--config=nowhere.yaml"], "nowhere.yaml"),
@@ -230,6 +193,43 @@ class FarAway(Agent):
     @property
     def destination(self) -> np.ndarray:
         return np.zeros(6, dtype=np.float32)
+
+
+class Resting(FarAway):
+    """Is done after two answers."""
+
+    def _learn(self, answer: Answer) -> None:
+        super()._learn(answer)
+        self.finished, self.finished_because = len(self.learnt) == 2, "no movement"
+
+
+def test_an_agent_says_why_it_is_finished(generator: StackGANGenerator, tmp_path: Path) -> None:
+    env = PreferencePairsEnv(1, generator, goal=None)
+    summary = run_agent(Resting(), env, Record(tmp_path / "run", generator.media, {}), seed=0, quiet=True)
+    assert (summary.stopped_because, summary.queries) == ("no movement", 2)
+
+
+def test_printed_settings_are_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--config", ORIGINAL, "--env.max_queries=7", "--print_config"])
+    assert stop.value.code == 0
+    (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
+    line = parser()
+    printed = line.parse_args(["--config", str(tmp_path / "printed.yaml")])
+    config = line.parse_args(["--config", ORIGINAL, "--env.max_queries=7"])
+    assert (printed.agent, printed.env, printed.seed) == (config.agent, config.env, config.seed)
+    assert printed.env.max_queries == 7
+
+
+def test_help_names_the_strategies_of_a_stage_and_their_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--agent.filter.help"])
+    listed = capsys.readouterr().out
+    assert "agent.filter is one of" in listed
+    assert {"KeepAll", "HighestReward"} <= {line.split()[0] for line in listed.splitlines()}
+    with pytest.raises(SystemExit) as stop:
+        main(["--agent.filter.help=HighestReward"])
+    assert stop.value.code == 0
+    assert "--agent.filter.limit" in capsys.readouterr().out
 
 
 def test_what_is_learnt_is_what_was_shown(generator: StackGANGenerator, tmp_path: Path) -> None:
