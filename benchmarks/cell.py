@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -97,7 +98,8 @@ def agent_parser() -> jsonargparse.ArgumentParser:
 def agent_from(described: dict[str, Any]) -> Agent:
     """Makes the agent that `class_path` and `init_args` describe."""
     line = agent_parser()
-    agent: Agent = line.instantiate(line.parse_object({"agent": described})).agent
+    # A copy: parsing turns what stands in lists into objects of its own.
+    agent: Agent = line.instantiate(line.parse_object({"agent": deepcopy(described)})).agent
     return agent
 
 

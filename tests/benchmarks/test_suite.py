@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -213,3 +214,13 @@ def test_hash_of_the_sources_is_of_code_and_weights(tmp_path: Path, monkeypatch:
         found.append(sources.__wrapped__())
     assert found[0] == found[3]
     assert len(set(found)) == 3
+
+
+def test_stages_within_stages_stay_plain_data(small: str) -> None:
+    filters = [
+        {"class_path": "agents.reference.filtering.HighestReward", "init_args": {"limit": 0.5}},
+        {"class_path": "agents.reference.filtering.KeepAll"},
+    ]
+    chain = {"class_path": "agents.reference.filtering.Chain", "init_args": {"filters": filters}}
+    resolved = Strategy(**ORIGINAL, overrides={"agent.filter": chain}).resolved()
+    assert json.loads(json.dumps(resolved))["init_args"]["filter"]["init_args"]["filters"][0] == filters[0]
