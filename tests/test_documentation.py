@@ -33,7 +33,7 @@ def test_commands_of_the_agent_are_understood() -> None:
         shlex.split(line)
         for _, code in blocks("bash")
         for line in code.replace("\\\n", " ").splitlines()
-        if "agents.reference" in line
+        if "agents.reference " in line
     ]
     assert commands
     for command in commands:
