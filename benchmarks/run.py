@@ -36,7 +36,7 @@ def parser() -> jsonargparse.ArgumentParser:
     line.add_class_arguments(Suite, instantiate=False)
     line.add_argument("--out", type=Path | None, default=None, help="the results' folder; runs/benchmarks/NAME")
     line.add_argument("--jobs", type=PositiveInt, default=cpu_count(), help="searches at once, each one thread")
-    line.add_argument("--only", type=str | None, default=None, help="run these strategies alone: NAME,NAME")
+    line.add_argument("--only", type=str, nargs="+", default=None, help="run these strategies alone: NAME NAME …")
     line.add_argument("--retry_failed", "--retry-failed", type=bool, nargs="?", const=True, default=False,
                       help="run searches that failed before once more")  # fmt: skip
     return line
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
             suite,
             folder,
             jobs=settings.jobs,
-            only=None if settings.only is None else settings.only.split(","),
+            only=settings.only,
             retry_failed=settings.retry_failed,
             command=shlex.join(["python", "-m", "benchmarks.run", *told]),
         )
