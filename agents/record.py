@@ -75,7 +75,7 @@ class Record:
         except ValueError:
             self._lock.close()
             raise
-        self.replaying = resume
+        self.replaying = self._resumes = resume
         self._into = folder / ".replay" if resume else folder
         # Left behind by a replay that was killed.
         shutil.rmtree(folder / ".replay", ignore_errors=True)
@@ -166,6 +166,18 @@ class Record:
         # At last: a run that is killed before this can go on.
         self._write_summary(summary)
         self.close()
+
+    def abandon(self) -> None:
+        """Takes a run that could not begin out of its folder again, so that the folder is free for the next try."""
+        self.close()
+        if self._resumes:
+            return
+        for path in (self.folder / name for name in ("config.yaml", "answers.sqlite", ".lock")):
+            path.unlink(missing_ok=True)
+        for events in self.folder.glob("events.out.tfevents.*"):
+            events.unlink()
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
     def close(self) -> None:
         """Lets go of the folder; may be called again."""

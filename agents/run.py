@@ -47,7 +47,11 @@ def run(agent: Agent, env: gym.Env[Any, Any], record: Record, seed: int, *, quie
     search = _Search(agent, env, record, seed)
     # As long as logged answers come again nothing is lost by stopping at once.
     with closing(record), Interruption(lambda: record.replaying) as interruption:
-        search.begin()
+        try:
+            search.begin()
+        except BaseException:
+            record.abandon()
+            raise
         with tqdm(total=search.space.max_queries, unit="answer", disable=quiet) as progress:
             while search.stopped_because == "running":
                 if interruption.wanted:
@@ -98,6 +102,8 @@ class _Search:
         for number, pair in enumerate(action, self.queries):
             self.record.replay.check_pair(number, *pair)
         self._observation, _, terminated, truncated, info = self._timed("environment", lambda: self.env.step(action))
+        if len(info["retracted"]):
+            raise RuntimeError("answers were taken back, which this loop cannot follow")
         ids = range(self.queries, int(info["queries"]))
         answers = info["preference"][: len(ids)]
         for number, pair, preference in zip(ids, action, answers, strict=False):
@@ -112,7 +118,7 @@ class _Search:
             self._round()
         if terminated:
             self.stopped_because = "satisfied"
-            self._accepted = _preferred(action, answers)
+            self._accepted = self._what_satisfied(action[: len(ids)], answers)
         elif truncated:
             self.stopped_because = "budget"
         elif self.agent.finished:
@@ -142,6 +148,15 @@ class _Search:
         summary = self._summary()
         self.record.end(summary, self._destination, self._medium, self.space.target)
         return summary
+
+    def _what_satisfied(self, pairs: Noise, answers: NDArray[np.int64]) -> Noise | None:
+        """The noise that satisfied the oracle, of the pairs (pairs, 2, noise_dim) of the last step."""
+        if self.space.has_score:
+            shown = pairs.reshape(-1, pairs.shape[-1])
+            # An imperfect oracle may have named the other one.
+            return shown[int(self.space.evaluate(shown).argmax())]
+        answer = int(answers[-1])
+        return pairs[-1, answer] if answer in (Preference.FIRST, Preference.SECOND) else None
 
     def _see(self, destination: Noise) -> None:
         """Generates and scores the destination, unless that is done."""
@@ -175,9 +190,3 @@ class _Search:
 
     def _media(self, noise: NDArray[np.float32]) -> torch.Tensor:
         return self.space.generate(noise)
-
-
-def _preferred(action: Noise, answers: NDArray[np.int64]) -> Noise | None:
-    """The preferred one of the last pair asked, where the answer named one."""
-    answer = int(answers[-1])
-    return action[len(answers) - 1, answer] if answer in (Preference.FIRST, Preference.SECOND) else None

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +23,7 @@ import gymnasium as gym
 import jsonargparse
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 import agents
 import pbg_env
@@ -49,7 +52,7 @@ class Cell:
         checkpoints: numbers of answers, ascending, at which a row is made.
         environment: arguments of the environment.
         agent: `class_path` and `init_args` of the strategy, resolved.
-        files: hashes of the files that the environment reads, by argument.
+        files: hashes of the files, folders and modules that environment and agent name.
         sources: hash of the code and the embedded weights.
     """
 
@@ -71,6 +74,14 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()[:_KEY_LENGTH]
 
 
+class SourcesChanged(RuntimeError):
+    """The code is another than what a benchmark was started with."""
+
+
+class SearchTimeout(Exception):
+    """A search took too long; no OSError, as TimeoutError is, which some code takes for a missing file."""
+
+
 @cache
 def sources() -> str:
     """Hash of all modules of `pbg_env` and `agents`, of this one, and of the embedded weights, as they stood first."""
@@ -85,7 +96,42 @@ def sources() -> str:
 
 
 def file_hash(path: Path) -> str:
+    """Of a file, or of all files of a folder."""
+    if path.is_dir():
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
+        named = "".join(f"{file.relative_to(path).as_posix()} {file_hash(file)}\n" for file in inside)
+        return hashlib.sha256(named.encode()).hexdigest()
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def named_files(settings: Any) -> dict[str, str]:
+    """Hashes of what settings name: files, folders as in "vit:FOLDER", and modules of the user's own."""
+    if isinstance(settings, dict):
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        return {name: found for value in settings for name, found in named_files(value).items()}
+    if not isinstance(settings, str):
+        return {}
+    paths = [Path(text) for text in (settings, settings.partition(":")[2]) if text]
+    paths += [path for path in map(_module_file, (settings.partition(":")[0], settings.rpartition(".")[0])) if path]
+    return {str(path): file_hash(path) for path in paths if path.exists()}
+
+
+def _module_file(name: str) -> Path | None:
+    """The source of a module that is none of a library's and whose code `sources` does not cover."""
+    if not name or not all(part.isidentifier() for part in name.split(".")):
+        return None
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    path = Path(spec.origin)
+    is_foreign = {"site-packages", "dist-packages"} & set(path.parts) or name.partition(".")[
+        0
+    ] in sys.stdlib_module_names
+    return None if is_foreign or name.partition(".")[0] in ("pbg_env", "agents") else path
 
 
 def agent_parser() -> jsonargparse.ArgumentParser:
@@ -174,13 +220,18 @@ def run_cell(cell: Cell, path: Path, timeout: float | None) -> bool:
 
     Returns:
         Whether it succeeded.
+
+    Raises:
+        SourcesChanged: the code is another than the cell was made for; nothing is stored.
     """
     torch.set_num_threads(1)
+    # The same results on every device and with every number of processes.
+    torch.backends.cudnn.deterministic = True
     result: dict[str, Any] = {"cell": asdict(cell), "rows": [], "error": None}
+    if sources() != cell.sources:
+        raise SourcesChanged("the sources have changed since the benchmark was started; start it again")
     try:
-        if sources() != cell.sources:
-            raise RuntimeError("the sources have changed since the benchmark was started; start it again")
-        with _time_limit(timeout):
+        with threadpool_limits(1), _time_limit(timeout):
             result["rows"] = search(cell)
     except Exception:
         result["error"] = traceback.format_exc()
@@ -197,14 +248,14 @@ def write(path: Path, text: str) -> None:
 
 @contextmanager
 def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Raises TimeoutError in the block when it takes longer."""
+    """Raises SearchTimeout in the block when it takes longer."""
     if seconds is None or not hasattr(signal, "SIGALRM"):
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
-        raise TimeoutError(f"the search took longer than {seconds:g} s")
+        raise SearchTimeout(f"the search took longer than {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)

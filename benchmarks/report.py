@@ -158,6 +158,9 @@ def _task_rows(results: Results, task: str) -> list[list[str]]:
         row = [name, *["—"] * (len(heading) - 2), f"{done} of {scores[:, :, -1].size}"]
         # Means over seeds are only comparable where none of the seeds is missing.
         complete = np.isfinite(scores).all(axis=(1, 2))
+        if complete.any() and not complete.all():
+            # Other targets may be easier: such a row is no match for those of all targets.
+            row[0] = f"{name} (on {complete.sum()} of {scores.shape[0]} targets alone)"
         if complete.any():
             kept = scores[complete]
             row[1 : len(checkpoints) + 1] = [_shown(estimate(kept[:, :, i], _rng())) for i in range(len(checkpoints))]

@@ -20,7 +20,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from jsonargparse.typing import PositiveInt
 from tqdm import tqdm
 
-from benchmarks.cell import Cell, run_cell, sources, write
+from benchmarks.cell import Cell, SourcesChanged, run_cell, sources, write
 from benchmarks.report import MANIFEST, Results, long_format, markdown
 from benchmarks.suite import Suite
 
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         write(folder / "rows.csv", long_format(results))
     except BrokenProcessPool:
         sys.exit("error: a process was killed, perhaps for want of memory; the same command goes on from here")
-    except (ValueError, OSError) as error:
+    except (SourcesChanged, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")

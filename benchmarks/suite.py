@@ -14,7 +14,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
 from agents.reference.__main__ import parser as reference_parser
 from agents.reference.agent import ReferenceAgent
-from benchmarks.cell import Cell, agent_from, agent_parser, file_hash, sources
+from benchmarks.cell import Cell, agent_from, agent_parser, named_files, sources
 
 _REFERENCE = f"{ReferenceAgent.__module__}.{ReferenceAgent.__qualname__}"
 
@@ -42,12 +42,6 @@ class Task:
     def environment(self) -> dict[str, Any]:
         """Arguments of the environment."""
         return {name: value for name, value in vars(self).items() if name != "name"} | {"goal": None}
-
-    @property
-    def files(self) -> dict[str, str]:
-        """Hashes of the files that the arguments name."""
-        named = {name: value for name, value in self.environment.items() if isinstance(value, str)}
-        return {name: file_hash(Path(value)) for name, value in named.items() if Path(value).is_file()}
 
 
 @dataclass(frozen=True)
@@ -174,7 +168,8 @@ class Suite:
     def cells(self) -> Iterator[Cell]:
         """All searches, those of one target and seed side by side, so that all strategies advance together."""
         agents = self.agents()
-        files = {task.name: task.files for task in self.tasks}
+        files = {task.name: named_files(task.environment) for task in self.tasks}
+        of_agents = {name: named_files(agent) for name, agent in agents.items()}
         for seed in range(self.seeds):
             for target in range(self.targets):
                 for task in self.tasks:
@@ -188,6 +183,6 @@ class Suite:
                             checkpoints=tuple(self.checkpoints),
                             environment=task.environment,
                             agent=agent,
-                            files=files[task.name],
+                            files=files[task.name] | of_agents[name],
                             sources=sources(),
                         )

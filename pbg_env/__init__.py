@@ -10,7 +10,7 @@ from gymnasium.envs.registration import register
 from pbg_env.answers import AnswerLog
 from pbg_env.ascent import ascend
 from pbg_env.envs import PreferenceEnv, PreferencePairsEnv, PreferencePairsVectorEnv, PreferenceVectorEnv
-from pbg_env.generators import Discriminator, Generator, load_discriminator, load_generator
+from pbg_env.generators import EMBEDDED, Discriminator, Generator, load_discriminator, load_generator
 from pbg_env.generators.module import ModuleGenerator
 from pbg_env.media import ImageMedium, MediaError, Medium, SoundMedium, as_perceived
 from pbg_env.noise import NOISE_BOUND, noise_to_unit, sample_noise, unit_to_noise
@@ -20,6 +20,7 @@ from pbg_env.prior_bank import PriorBank
 from pbg_env.similarity import Similarity
 
 __all__ = [
+    "EMBEDDED",
     "NOISE_BOUND",
     "TEACHERS",
     "Answer",

@@ -52,6 +52,10 @@ def store(value: NDArray[Any], *parts: str | bytes) -> None:
         # A name of its own for every writer, threads of one process too.
         with NamedTemporaryFile(dir=path.parent, suffix=".unfinished", delete=False) as unfinished:
             np.save(unfinished, value, allow_pickle=False)
+        # Temporary files are for their owner alone; the cache may be shared.
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(unfinished.name).chmod(0o666 & ~mask)
         Path(unfinished.name).replace(path)
     except OSError as error:
         warnings.warn(

@@ -66,7 +66,7 @@ class GradientAscent(Mover):
         for name, count in (("steps", steps), ("starts", starts), ("patience", 1 if patience is None else patience)):
             if count < 1:
                 raise ValueError(f"{name} is {count}, expected at least 1")
-        if learning_rate <= 0 or prior_weight < 0 or realism_weight < 0:
+        if not (learning_rate > 0 and prior_weight >= 0 and realism_weight >= 0):
             raise ValueError(
                 f"learning_rate is {learning_rate}, prior_weight {prior_weight}, realism_weight {realism_weight}; "
                 f"expected above 0, at least 0, at least 0"

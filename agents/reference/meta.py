@@ -8,6 +8,7 @@ answers foresee other answers best (MAML, Finn et al. 2017, algorithm 2; the len
 from __future__ import annotations
 
 import math
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from agents.reference.reward.features import PrincipalComponents
 from agents.reference.reward.meta_learned import STARTS, Start, adapt, pair_rewards
 from agents.reference.reward.perceptrons import Perceptrons, bradley_terry_loss
-from pbg_env import TEACHERS, Generator, load_generator, sample_noise
+from pbg_env import EMBEDDED, TEACHERS, Generator, load_generator, sample_noise
 
 _BATCH = 64
 _SUPPORT = (5, 120)
@@ -96,9 +97,9 @@ def draw_tasks(media: Media, count: int, support: int, rng: np.random.Generator)
 _LABELS = np.array([(1, 0), (0, 1), (0.5, 0.5), (0, 0)], dtype=np.float32)
 
 
-def foresight(start: Start, tasks: Tasks, steps: int) -> tuple[Tensor, float]:
+def foresight(start: Start, tasks: Tasks) -> tuple[Tensor, float]:
     """Loss and accuracy on the query pairs after adapting to the support pairs."""
-    adapted = adapt(start, tasks.support, tasks.support_labels, steps, differentiable=True)
+    adapted = adapt(start, tasks.support, tasks.support_labels, differentiable=True)
     rewards = pair_rewards(adapted, tasks.query)
     right = (rewards[..., 0] > rewards[..., 1]) == (tasks.query_labels[..., 0] > 0.5)
     return bradley_terry_loss(rewards, tasks.query_labels), float(right.float().mean())
@@ -132,13 +133,30 @@ def learn(
         steps: of learning.
         learning_rate: of Adam, annealed along half a cosine.
         seed: of everything random.
+
+    Raises:
+        ValueError: a number out of range.
     """
+    numbers = {"members": (members, 2), "families": (families, 10), "components": (components, 1), "width": (width, 1)}
+    numbers |= {
+        "layers": (layers, 1),
+        "adaptation_steps": (adaptation_steps, 1),
+        "tasks": (tasks, 1),
+        "steps": (steps, 1),
+    }
+    for name, (number, least) in numbers.items():
+        if number < least:
+            raise ValueError(f"{name} is {number}, expected at least {least}")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate is {learning_rate}, expected above 0")
     rng = np.random.default_rng(seed)
     media = make_media(generator, families, members, components, rng)
     held_out = Media(media.noise[: families // 10], media.features[: families // 10])
     training = Media(media.noise[families // 10 :], media.features[families // 10 :])
     first = Perceptrons(1, [generator.noise_dim] + [width] * layers, torch.Generator().manual_seed(seed))
-    start = Start(list(first.weights), list(first.biases), torch.full((2 * (layers + 1),), math.log(0.1)))
+    start = Start(
+        list(first.weights), list(first.biases), torch.full((2 * (layers + 1),), math.log(0.1)), adaptation_steps
+    )
     start.log_rates.requires_grad_(True)
     learned = [*start.weights, *start.biases, start.log_rates]
     optimiser = torch.optim.Adam(learned, lr=learning_rate, fused=True)
@@ -146,7 +164,7 @@ def learn(
     with tqdm(total=steps, desc="learning a start", unit="step") as progress:
         for step in range(steps):
             support = int(np.exp(rng.uniform(*np.log(_SUPPORT))))
-            loss, _ = foresight(start, draw_tasks(training, tasks, support, rng), adaptation_steps)
+            loss, _ = foresight(start, draw_tasks(training, tasks, support, rng))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(learned, 1.0)
@@ -155,11 +173,10 @@ def learn(
             progress.update()
             if step % 500 == 499:
                 check = np.random.default_rng(seed + 1)
-                right = [
-                    foresight(start, draw_tasks(held_out, 32, n, check), adaptation_steps)[1] for n in (15, 60, 120)
-                ]
+                right = [foresight(start, draw_tasks(held_out, 32, n, check))[1] for n in (15, 60, 120)]
                 progress.write(f"step {step + 1}: foreseen after 15, 60, 120 answers: {np.round(right, 3).tolist()}")
-    return Start([t.detach() for t in start.weights], [t.detach() for t in start.biases], start.log_rates.detach())
+    weights, biases = ([tensor.detach() for tensor in part] for part in (start.weights, start.biases))
+    return Start(weights, biases, start.log_rates.detach(), adaptation_steps)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -167,17 +184,25 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m agents.reference.meta", description="Learns a start for the reward model MetaLearned."
     )
     line.add_argument("--generator", type=str, default="avatars", help="an embedded model, a checkpoint, …")
-    line.add_argument("--out", type=Path | None, default=None, help="a .safetensors file; the shipped one unless told")
+    line.add_argument("--out", type=Path | None, default=None, help="a .safetensors file; the shipped one for avatars")
     line.add_function_arguments(learn, skip={"generator"})
     config = line.parse_args(arguments).as_dict()
-    generator = load_generator(config.pop("generator"))
-    out = config.pop("out") or STARTS / "avatars.safetensors"
-    begun = time.monotonic()
-    start = learn(generator, **config)
-    weights = getattr(generator, "weights", None)
-    if weights is None:
-        raise SystemExit("error: the generator has no name for its weights (an attribute weights), which a start needs")
-    start.save(out, str(weights))
+    source, out = config.pop("generator"), config.pop("out")
+    try:
+        if out is None and source not in EMBEDDED:
+            raise ValueError("--out is missing; expected a .safetensors file for the start of this generator")
+        out = out or STARTS / f"{source}.safetensors"
+        if out.suffix != ".safetensors":
+            raise ValueError(f"--out is {out}, expected a .safetensors file")
+        generator = load_generator(source)
+        if getattr(generator, "weights", None) is None:
+            raise ValueError(
+                "the generator has no attribute weights that names them, by which a start is known to be its"
+            )
+        begun = time.monotonic()
+        learn(generator, **config).save(out, str(generator.weights))  # type: ignore[attr-defined]
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
     print(f"{out} after {time.monotonic() - begun:.0f} s")
 
 

@@ -30,6 +30,12 @@ class Answered(NamedTuple):
 class Pairing(ABC):
     """Chooses pairs among the actions of a round, one after the other."""
 
+    def most(self, count: int) -> int:
+        """How many questions a round of so many actions has at most: an attribute `limit`, if there is one."""
+        pairs: int = count * (count - 1) // 2
+        limit: int | None = getattr(self, "limit", None)
+        return pairs if limit is None else min(limit, pairs)
+
     @abstractmethod
     def next_pair(
         self, actions: Noise, answered: Sequence[Answered], reward_model: RewardModel, rng: np.random.Generator
@@ -190,12 +196,13 @@ class MostInformative(Pairing):
             first[:] = 0
         second = (first + rng.integers(1, len(actions), size=self.candidates)) % len(actions)
         noise = torch.from_numpy(actions).to(reward_model.device)
-        information = reward_model.information(noise, first, second)
+        # What a model that has lost its way says is no reason to prefer a pair, nor to end the round.
+        information = np.nan_to_num(reward_model.information(noise, first, second), nan=0.0)
         # Until the model is fitted again it would learn the same from much the same pair: no action is asked twice.
         shown = [index for one, other, _ in answered for index in (one, other)]
         information = np.where(np.isin(first, shown) | np.isin(second, shown), -np.inf, information)
         best = int(information.argmax())
-        return (int(first[best]), int(second[best])) if information[best] > -np.inf else None
+        return _on_random_sides((int(first[best]), int(second[best])), rng) if information[best] > -np.inf else None
 
 
 def _at_least_one(limit: int) -> int:

@@ -47,7 +47,7 @@ class NoMovement(Stop):
     """
 
     def __init__(self, rounds: int = 5, distance: float = 0.1) -> None:
-        if rounds < 1 or distance <= 0:
+        if not (rounds >= 1 and distance > 0):
             raise ValueError(f"rounds is {rounds} and distance {distance}, expected at least 1 and above 0")
         self.rounds = rounds
         self.distance = distance

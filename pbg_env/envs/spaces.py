@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +38,7 @@ class NoiseSpace(spaces.Box):
 
 @batch_space.register(NoiseSpace)
 def _batch_noise_space(space: NoiseSpace, n: int = 1) -> NoiseSpace:
-    return NoiseSpace((n, *space.shape), seed=space.np_random)
+    return NoiseSpace((n, *space.shape), seed=deepcopy(space.np_random))
 
 
 def action_space(kind: ActionKind, shape: tuple[int, ...]) -> spaces.Box:

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,3 +240,33 @@ def test_what_is_learnt_is_what_was_shown(generator: StackGANGenerator, tmp_path
     log = AnswerLog(tmp_path / "run" / "answers.sqlite")
     assert all((answer.first == 4).all() for answer in log.answers())
     log.close()
+
+
+def test_an_imperfect_oracle_is_satisfied_by_what_it_was_shown(generator: StackGANGenerator, tmp_path: Path) -> None:
+    """It may have named the other one of the pair, or called them both good."""
+
+    class Aimed(PreferencePairsEnv):
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            return super().reset(seed=seed, options={"target": np.full(6, 0.5)})
+
+    class AboutTheTarget(FarAway):
+        def _question(self) -> tuple[np.ndarray, np.ndarray]:
+            return np.full(6, -1.0, dtype=np.float32), np.full(6, 0.5, dtype=np.float32)
+
+    for teacher in ({"mistake": 0.99}, {"equal": 1000.0}):
+        env = Aimed(1, generator, teacher=teacher, goal=0.9)  # type: ignore[arg-type]
+        folder = tmp_path / "-".join(teacher)
+        summary = run_agent(AboutTheTarget(), env, Record(folder, generator.media, {}), seed=0, quiet=True)
+        assert (summary.stopped_because, summary.queries) == ("satisfied", 1)
+        assert summary.score == pytest.approx(1)
+        np.testing.assert_allclose(np.load(folder / "destination.npy"), 0.5)
+
+
+@pytest.mark.parametrize("arguments", [["--seed=-1"], ["--agent.filter.class_path=MostUncertain"]], ids=str)
+def test_a_run_that_could_not_begin_leaves_its_folder_free(arguments: list[str], small: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(SystemExit, match="error: "):
+        run("--env.generator", small, "--out", str(folder), *arguments)
+    assert not folder.exists()
+    run("--env.generator", small, "--out", str(folder), "--env.max_queries=4")
+    assert (folder / "summary.json").exists()

@@ -26,12 +26,12 @@ class RewardModel(ABC):
         """Forgets everything; all randomness to come is from `rng`."""
 
     @abstractmethod
-    def fit(self, data: Dataset, incumbent: Noise) -> dict[str, float]:
+    def fit(self, data: Dataset, incumbent: Noise | None) -> dict[str, float]:
         """Fits to comparisons.
 
         Args:
             data: what is remembered.
-            incumbent: the best action so far as far as it is known, (noise_dim,).
+            incumbent: the best action so far, (noise_dim,), or None where it is not followed.
 
         Returns:
             What to log, `preference_loss` among it.
@@ -77,14 +77,14 @@ class RewardModel(ABC):
         return ((total - expected) / math.log(2)).double().cpu().numpy()
 
 
-def bad_below(data: Dataset, incumbent: Noise) -> Dataset:
+def bad_below(data: Dataset, incumbent: Noise | None) -> Dataset:
     """The data with each both-bad answer told as two others: the incumbent is preferred to each of the two.
 
     Args:
         data: what is remembered.
-        incumbent: (noise_dim,).
+        incumbent: (noise_dim,); without one nothing is told.
     """
-    if not data.bad.any():
+    if incumbent is None or not data.bad.any():
         return data
     worse = data.pairs[data.bad > 0].reshape(-1, data.pairs.shape[2])  # (2 · both bad, noise_dim)
     weights = data.bad[data.bad > 0].repeat(2)

@@ -14,6 +14,7 @@ from pbg_env import Generator
 
 _MEDIA = 1024
 _BATCH = 64
+_SMALLEST_SHARE = 1e-10
 
 
 class Features(Protocol):
@@ -57,6 +58,8 @@ class PrincipalComponents:
         self.mean = media.mean(dim=0)
         centred = media - self.mean
         values, vectors = torch.linalg.eigh(centred @ centred.T)
+        # Media may have fewer directions than were asked for; what lies beyond is rounding.
+        components = min(components, int((values > _SMALLEST_SHARE * values[-1]).sum()))
         values, vectors = values.flip(0)[:components], vectors.flip(1)[:, :components]
         self.directions = ((vectors / values.sqrt()).T @ centred).float()  # (components, values)
         self.width = len(self.directions)

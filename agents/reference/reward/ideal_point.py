@@ -34,7 +34,8 @@ class IdealPoint(RewardModel):
     Args:
         components: principal components, at least 1.
         samples: of the posterior, drawn after each round, at least 2.
-        both_bad: what such an answer means: "nothing", or that both are worse than the "incumbent".
+        both_bad: what such an answer means: "nothing", or that both are worse than the "incumbent" where it is
+            followed.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class IdealPoint(RewardModel):
     ) -> None:
         if components < 1 or samples < 2:
             raise ValueError(f"components is {components} and samples {samples}, expected at least 1 and 2")
+        if both_bad not in ("nothing", "incumbent"):
+            raise ValueError(f"both_bad is {both_bad!r}, expected 'nothing' or 'incumbent'")
         self.components = components
         self.posterior_samples = samples
         self.both_bad = both_bad
@@ -75,7 +78,7 @@ class IdealPoint(RewardModel):
         scores = 2 * particles @ features.T - features.square().sum(dim=1)  # (samples, batch)
         return self._precision * self._unit * scores
 
-    def fit(self, data: Dataset, incumbent: Noise) -> dict[str, float]:
+    def fit(self, data: Dataset, incumbent: Noise | None) -> dict[str, float]:
         if self.both_bad == "incumbent":
             data = bad_below(data, incumbent)
         told = data.labels.sum(axis=1) > 0

@@ -83,6 +83,8 @@ def elliptical_slices(
     theta, along = start, slopes @ start
     total, against = weights.sum(axis=1), np.ascontiguousarray(weights[:, 1])
     value = log_likelihood(along + offsets, total, against)
+    if not np.isfinite(value):
+        raise FloatingPointError("the answers have no finite likelihood where sampling begins")
     samples = np.empty((count, len(start)))
     for index in range(-_BURN_IN, count):
         other = np.sqrt(variances) * rng.standard_normal(len(start))

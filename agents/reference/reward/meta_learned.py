@@ -31,6 +31,8 @@ class Start(NamedTuple):
     """Of each layer, (1, 1, width out)."""
     log_rates: Tensor
     """Logarithm of the step length of each weight tensor, then of each bias tensor, (2 · layers,)."""
+    steps: int
+    """Of gradient descent that it was learned for."""
 
     def save(self, path: Path, generator: str) -> None:
         """Writes a `.safetensors` file that names the generator's weights it was learned for."""
@@ -41,7 +43,7 @@ class Start(NamedTuple):
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             path,
-            {"kind": _KIND, "generator": generator},
+            {"kind": _KIND, "generator": generator, "steps": str(self.steps)},
         )
 
     @classmethod
@@ -66,17 +68,16 @@ class Start(NamedTuple):
             raise ValueError(f"{path} is no start; python -m agents.reference.meta writes such files")
         layers = range(sum(name.startswith("weight.") for name in tensors))
         weights, biases = ([tensors[f"{what}.{layer}"] for layer in layers] for what in ("weight", "bias"))
-        return cls(weights, biases, tensors["log_rates"]), metadata["generator"]
+        return cls(weights, biases, tensors["log_rates"], int(metadata["steps"])), metadata["generator"]
 
 
-def adapt(start: Start, noise: Tensor, labels: Tensor, steps: int, *, differentiable: bool = False) -> list[Tensor]:
+def adapt(start: Start, noise: Tensor, labels: Tensor, *, differentiable: bool = False) -> list[Tensor]:
     """Steps of gradient descent on the cross-entropy, from the start (Finn et al. 2017, eq. 1), one task a member.
 
     Args:
         start: its tensors with as many members as there are tasks, or 1 for one task.
         noise: pairs (members, pairs, 2, noise_dim).
         labels: (members, pairs, 2), weights on first and second.
-        steps: how many.
         differentiable: keep the way back to the start.
 
     Returns:
@@ -90,7 +91,7 @@ def adapt(start: Start, noise: Tensor, labels: Tensor, steps: int, *, differenti
     rates = start.log_rates.exp()
     # Of each task the mean over what was answered, and the sum over the tasks: none feels the others.
     told = labels.sum(dim=(1, 2)).clamp_min(1.0) / labels.shape[1]
-    for _ in range(steps):
+    for _ in range(start.steps):
         rewards = pair_rewards(tensors, noise)
         loss = bradley_terry_loss(rewards, labels / told[:, None, None]) * len(noise)
         gradients = torch.autograd.grad(loss, tensors, create_graph=differentiable)
@@ -113,12 +114,12 @@ class MetaLearned(RewardModel):
 
     Args:
         start: "avatars" for the embedded generator, or a file that `python -m agents.reference.meta` has written.
-        steps: of gradient descent a round.
+        steps: of gradient descent a round; as many as the start was learned for unless told.
     """
 
-    def __init__(self, start: str = "avatars", steps: int = 10) -> None:
-        if steps < 1:
-            raise ValueError(f"steps is {steps}, expected at least 1")
+    def __init__(self, start: str = "avatars", steps: int | None = None) -> None:
+        if steps is not None and steps < 1:
+            raise ValueError(f"steps is {steps}, expected at least 1, or null for what the start was learned for")
         self.steps = steps
         self._name = start
 
@@ -135,18 +136,18 @@ class MetaLearned(RewardModel):
             )
         self.device = generator.device
         weight_tensors, biases = ([tensor.to(self.device) for tensor in part] for part in (start.weights, start.biases))
-        self._start = Start(weight_tensors, biases, start.log_rates.to(self.device))
+        self._start = Start(weight_tensors, biases, start.log_rates.to(self.device), self.steps or start.steps)
         self._tensors = [*weight_tensors, *biases]
 
     def rate(self, noise: Tensor) -> Tensor:
         layers = len(self._tensors) // 2
         return perceptron_outputs(self._tensors[:layers], self._tensors[layers:], noise[None])[0]
 
-    def fit(self, data: Dataset, incumbent: Noise) -> dict[str, float]:
+    def fit(self, data: Dataset, incumbent: Noise | None) -> dict[str, float]:
         told = data.labels.sum(axis=1) > 0
         if not told.any():
             return {}
         pairs, labels = (torch.from_numpy(values[told]).to(self.device)[None] for values in (data.pairs, data.labels))
         with torch.enable_grad():
-            self._tensors = [tensor.detach() for tensor in adapt(self._start, pairs, labels, self.steps)]
+            self._tensors = [tensor.detach() for tensor in adapt(self._start, pairs, labels)]
         return {"preference_loss": float(bradley_terry_loss(pair_rewards(self._tensors, pairs), labels))}

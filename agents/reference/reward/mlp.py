@@ -44,7 +44,7 @@ class MLPReward(RewardModel):
         patience: epochs without a better forecast of what is held out before fitting stops; then the best is taken.
         from_scratch: begin each round with fresh weights instead of the last round's.
         both_bad: what such an answer means: "nothing"; that both lie below a "threshold", which is learned; or that
-            both are worse than the "incumbent".
+            both are worse than the "incumbent" where it is followed.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class MLPReward(RewardModel):
         for name, share in {"dropout": dropout, "label_smoothing": label_smoothing, "held_out": held_out}.items():
             if not 0 <= share < 1:
                 raise ValueError(f"{name} is {share}, expected a share from 0 to below 1")
-        if learning_rate <= 0 or reward_penalty < 0:
+        if not (learning_rate > 0 and reward_penalty >= 0):
             raise ValueError(
                 f"learning_rate is {learning_rate} and reward_penalty {reward_penalty}, expected above 0 and at least 0"
             )
@@ -122,16 +122,16 @@ class MLPReward(RewardModel):
         draws = [self._rewards(features, masks) for masks in self._sampled_masks]
         return torch.cat(draws)
 
-    def fit(self, data: Dataset, incumbent: Noise) -> dict[str, float]:
+    def fit(self, data: Dataset, incumbent: Noise | None) -> dict[str, float]:
         if self.both_bad == "incumbent":
             data = bad_below(data, incumbent)
         if not (data.labels.any() or (self.both_bad == "threshold" and data.bad.any())):
             return {}
         if self.from_scratch:
             self._begin()
-        features = torch.stack(
-            [self._described.of_tensor(torch.from_numpy(data.pairs[:, side]).to(self.device)) for side in (0, 1)], dim=1
-        ).detach()  # (N, 2, width)
+        with torch.no_grad():
+            pairs = torch.from_numpy(data.pairs).to(self.device)
+            features = self._described.of_tensor(pairs.flatten(0, 1)).unflatten(0, (-1, 2))  # (N, 2, width)
         if self.standardise:
             self._shift = features.mean(dim=(0, 1))
             self._scale = features.std(dim=(0, 1)).clamp_min(1e-6)

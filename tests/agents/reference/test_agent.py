@@ -12,12 +12,17 @@ import torch.nn.functional as F
 
 from agents.reference.agent import ReferenceAgent
 from agents.reference.memory import Dataset
+from agents.reference.sampling import Sampling
 from pbg_env import NOISE_BOUND, Preference, PreferencePairsEnv, as_perceived, sample_noise
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 from tests.agents.conftest import agent_from
 
 SEED = 4
 KEPT, ASKED = 4, 4
+SMALL = {
+    "original": ["--agent.sampling.count=12", "--agent.pairing.limit=4"],
+    "reference": ["--agent.sampling.count=12", "--agent.sampling.near=4", "--agent.mover.steps=3"],
+}
 
 
 def original(*more: str) -> ReferenceAgent:
@@ -120,11 +125,10 @@ def test_one_round_by_hand(generator: StackGANGenerator) -> None:
     undefeated = [index for index in range(KEPT) if index not in lost]
     champion = actions[undefeated[0]]
     for index in undefeated[1:]:
-        if ask(agent, env, actions[index], champion) == Preference.FIRST:
-            better.append((actions[index], champion))
-            champion = actions[index]
-        else:
-            better.append((champion, actions[index]))
+        first, second = (champion, actions[index]) if hand.rng.random() < 0.5 else (actions[index], champion)
+        winner, loser = (first, second) if ask(agent, env, first, second) == Preference.FIRST else (second, first)
+        better.append((winner, loser))
+        champion = winner
     # All actions hang together, so that the champion is preferred to each, whether it was asked about or followed.
     known = {(one.tobytes(), other.tobytes()) for one, other in better}
     better += [
@@ -157,8 +161,8 @@ def test_no_answer_is_lost_or_doubled_on_its_way_to_the_loss(
     env.reset(seed=SEED)
     agent = agent_from(
         config,
-        *("--agent.memory.class_path=Everything", "--agent.sampling.count=12", "--agent.pairing.limit=4"),
-        *(["--agent.mover.steps=3", "--agent.sampling.near=4"] if config == "reference" else []),
+        "--agent.memory.class_path=Everything",
+        *SMALL[config],
     )
     agent.reset(generator, None, SEED)
     seen: list[Dataset] = []
@@ -185,3 +189,70 @@ def test_no_answer_is_lost_or_doubled_on_its_way_to_the_loss(
             assert not any(frozenset(names[:2]) in asked for names in fitted - answered)
             assert seen[-1].bad.sum() == sum(n for (*_, label), n in answered.items() if label == (0.0, 0.0))
     assert len(seen) == 4
+
+
+def answer_all(agent: ReferenceAgent, env: PreferencePairsEnv, count: int) -> None:
+    for number in range(count):
+        action = agent.act(None)
+        agent.observe(action, env.step(action)[4]["preference"], [number])
+
+
+class Wrong(Sampling):
+    def __init__(self, actions: np.ndarray) -> None:
+        self.actions = actions
+
+    def sample(
+        self, destination: np.ndarray, incumbent: np.ndarray | None, round: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        return self.actions
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (np.full((4, 6), 5.0), "Wrong returned actions beyond ±4, NaN or infinite"),
+        (np.full((4, 6), np.nan), "Wrong returned actions beyond ±4, NaN or infinite"),
+        (np.zeros((4, 5)), r"Wrong returned actions of shape \(4, 5\), expected \(count, 6\)"),
+        (np.zeros((4, 6)), "Wrong left 1 actions, expected at least 2: a pair needs two"),
+    ],
+)
+def test_a_stage_that_returns_what_is_no_actions_is_named(
+    actions: np.ndarray, message: str, generator: StackGANGenerator
+) -> None:
+    agent = original()
+    agent._sampling = Wrong(actions)
+    with pytest.raises(ValueError, match=message):
+        agent.reset(generator, None, SEED)
+
+
+def test_actions_of_any_float_and_twice_the_same_are_asked_once(generator: StackGANGenerator) -> None:
+    agent = original("--agent.pairing.class_path=AllPairs", "--agent.pairing.limit=null")
+    agent._sampling = Wrong(np.repeat(np.eye(6)[:3], 2, axis=0))
+    agent.reset(generator, None, SEED)
+    env = PreferencePairsEnv(1, generator, goal=None)
+    env.reset(seed=SEED)
+    answer_all(agent, env, 3)
+    assert agent.rounds == 1
+
+
+def test_rounds_go_on_where_an_early_answer_was_taken_back(config: str, generator: StackGANGenerator) -> None:
+    """What was heard about actions of rounds that came otherwise is remembered and learned from all the same."""
+    agent = agent_from(config, *SMALL[config])
+    agent.reset(generator, None, SEED)
+    env = PreferencePairsEnv(1, generator, goal=None)
+    env.reset(seed=SEED)
+    answer_all(agent, env, 40)
+    before = agent.rounds
+    agent.retract([2])
+    assert agent.rounds >= before / 2 > 1
+
+
+def test_a_model_that_has_lost_its_way_is_named(generator: StackGANGenerator) -> None:
+    agent = original(
+        "--agent.reward.members=3", "--agent.reward.learning_rate=1e15", "--agent.pairing.class_path=MostInformative"
+    )
+    agent.reset(generator, None, SEED)
+    env = PreferencePairsEnv(1, generator, goal=None)
+    env.reset(seed=SEED)
+    with pytest.raises(ValueError, match="the loss of MLPReward is NaN or infinite after a fit; a lower learning_rate"):
+        answer_all(agent, env, 30)

@@ -10,6 +10,7 @@ from agents.reference.memory import Dataset
 from agents.reference.reward import IdealPoint
 from agents.reference.reward.features import PrincipalComponents
 from agents.reference.reward.logistic import elliptical_slices, laplace
+from pbg_env import ImageMedium, sample_noise
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 
 
@@ -102,3 +103,29 @@ class TestIdealPoint:
         assert model.fit(data, incumbent)["preference_loss"] < 0.5
         rated = model.rate(torch.from_numpy(noise))
         assert (rated[20] > rated[:20]).float().mean() > 0.8
+
+    def test_media_of_few_directions_have_few_components(self, rng: np.random.Generator) -> None:
+        """What lies beyond their rank is rounding, in which no answer can be told from another."""
+        components = PrincipalComponents.of(generator := Flat(), 600)
+        assert components.width == 2
+        model = IdealPoint(components=600)
+        model.reset(generator, rng)
+        noise = generator.sample_noise(40, rng).view(20, 2, 3).numpy()
+        labels = np.eye(2, dtype=np.float32)[noise[..., 0].argmax(axis=1)]
+        assert model.fit(answered(noise, labels), None)["preference_loss"] < 0.5
+
+
+class Flat:
+    """Noise of three values, of which media show two."""
+
+    noise_dim = 3
+    media = ImageMedium(4)
+    device = torch.device("cpu")
+
+    def generate(self, noise: torch.Tensor) -> torch.Tensor:
+        low, high = torch.sigmoid(noise[:, 0]), torch.sigmoid(noise[:, 1])
+        shade = torch.stack((low, high), dim=1).repeat_interleave(8, dim=1).view(-1, 1, 4, 4)
+        return shade.expand(-1, 3, -1, -1)
+
+    def sample_noise(self, count: int, rng: np.random.Generator) -> torch.Tensor:
+        return torch.from_numpy(sample_noise((count, 3), rng))

@@ -19,9 +19,11 @@ from pbg_env import load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 
 
-def small_start() -> Start:
+def small_start(steps: int) -> Start:
     network = Perceptrons(1, [6, 8], torch.Generator().manual_seed(0))
-    return Start([w.detach() for w in network.weights], [b.detach() for b in network.biases], torch.full((4,), -1.0))
+    return Start(
+        [w.detach() for w in network.weights], [b.detach() for b in network.biases], torch.full((4,), -1.0), steps
+    )
 
 
 def pairs_of(tasks: int, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,7 +33,7 @@ def pairs_of(tasks: int, count: int, rng: np.random.Generator) -> tuple[torch.Te
 
 
 def test_adapting_is_gradient_descent_by_hand(rng: np.random.Generator) -> None:
-    start = small_start()
+    start = small_start(steps=1)
     noise, labels = pairs_of(1, 10, rng)
     tensors = [tensor.clone().requires_grad_(True) for tensor in (*start.weights, *start.biases)]
     loss = bradley_terry_loss(pair_rewards(tensors, noise), labels)
@@ -39,15 +41,15 @@ def test_adapting_is_gradient_descent_by_hand(rng: np.random.Generator) -> None:
         tensor - np.exp(-1.0) * gradient
         for tensor, gradient in zip(tensors, torch.autograd.grad(loss, tensors), strict=True)
     ]
-    for found, wanted in zip(adapt(start, noise, labels, 1), expected, strict=True):
+    for found, wanted in zip(adapt(start, noise, labels), expected, strict=True):
         torch.testing.assert_close(found, wanted)
 
 
 def test_tasks_are_adapted_each_on_its_own(rng: np.random.Generator) -> None:
-    start = small_start()
+    start = small_start(steps=3)
     noise, labels = pairs_of(3, 10, rng)
-    together = adapt(start, noise, labels, 3, differentiable=True)
-    alone = adapt(start, noise[1:2], labels[1:2], 3)
+    together = adapt(start, noise, labels, differentiable=True)
+    alone = adapt(start, noise[1:2], labels[1:2])
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one[1:2], other)
 
@@ -62,13 +64,14 @@ def test_the_command_learns_a_start_that_helps(
     assert name == generator.weights
     begun = Perceptrons(1, [6, 32, 32], torch.Generator().manual_seed(0))
     fresh = Start(
-        [w.detach() for w in begun.weights], [b.detach() for b in begun.biases], torch.full((6,), float(np.log(0.1)))
+        [w.detach() for w in begun.weights],
+        [b.detach() for b in begun.biases],
+        torch.full((6,), float(np.log(0.1))),
+        10,
     )
     media = meta.make_media(generator, 20, 20, 8, np.random.default_rng(99))
     right = [
-        np.mean(
-            [meta.foresight(start, meta.draw_tasks(media, 16, 15, np.random.default_rng(s)), 10)[1] for s in range(4)]
-        )
+        np.mean([meta.foresight(start, meta.draw_tasks(media, 16, 15, np.random.default_rng(s)))[1] for s in range(4)])
         for start in (learned, fresh)
     ]
     assert right[0] > right[1] + 0.05
