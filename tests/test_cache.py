@@ -1,3 +1,4 @@
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,3 +36,12 @@ def test_threads_may_store_the_same_at_once(cache_folder: Path) -> None:
         list(pool.map(lambda _: store(values, "weights"), range(64)))
     np.testing.assert_array_equal(cached("weights"), values)
     assert len(list(cache_folder.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_shared_cache_can_be_read_by_others(cache_folder: Path) -> None:
+    store(np.arange(3.0), "weights")
+    (file,) = cache_folder.iterdir()
+    mask = os.umask(0)
+    os.umask(mask)
+    assert file.stat().st_mode & 0o777 == 0o666 & ~mask

@@ -1,20 +1,41 @@
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from agents.reference.__main__ import parser
 from agents.reference.agent import ReferenceAgent
+from agents.reference.reward.meta_learned import Start
+from agents.reference.reward.perceptrons import Perceptrons
+from pbg_env.generators.stackgan_v2.model import StackGANGenerator
+from tests.conftest import CPU, small_generator_network
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "agents"
 
 
-@pytest.fixture(params=["original", "reference"])
-def config(request: pytest.FixtureRequest) -> str:
-    """The name of each configuration we ship."""
+@pytest.fixture(params=["original", "reference", "meta"])
+def config(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of each configuration we ship; the start that one begins from is one for the small generator."""
+    monkeypatch.setattr("agents.reference.reward.meta_learned.STARTS", _small_starts())
     return str(request.param)
+
+
+@cache
+def _small_starts() -> Path:
+    generator = StackGANGenerator(small_generator_network(), -1, CPU)
+    network = Perceptrons(1, [generator.noise_dim, 8], torch.Generator().manual_seed(0)).requires_grad_(False)
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    start = Start(list(network.weights), list(network.biases), torch.full((4,), -1.0), 3)
+    start.save(folder / "avatars.safetensors", generator.weights)
+    return folder
 
 
 def agent_from(name: str, *overrides: str) -> ReferenceAgent:

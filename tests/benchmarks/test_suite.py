@@ -227,3 +227,27 @@ def test_stages_within_stages_stay_plain_data(small: str) -> None:
     chain = {"class_path": "agents.reference.filtering.Chain", "init_args": {"filters": filters}}
     resolved = Strategy(**ORIGINAL, overrides={"agent.filter": chain}).resolved()
     assert json.loads(json.dumps(resolved))["init_args"]["filter"]["init_args"]["filters"][0] == filters[0]
+
+
+def test_whatever_an_agent_is_made_of_is_in_its_key(
+    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, module = tmp_path / "start.safetensors", tmp_path / "own_sampling_of_this_test.py"
+    start.write_bytes(b"one")
+    module.write_text("from agents.reference.sampling import FromPrior\n\nclass Own(FromPrior):\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = {
+        "a file": {
+            "agent.reward": {"class_path": "agents.reference.reward.MetaLearned", "init_args": {"start": str(start)}}
+        },
+        "a module": {"agent.sampling": {"class_path": "own_sampling_of_this_test.Own"}},
+    }
+    strategies = {name: Strategy(**ORIGINAL, overrides=overrides) for name, overrides in settings.items()}
+    made = Suite("one", [Task("exact", 12, small)], strategies, 1, 1, 5, [12])
+    before = {cell.strategy: cell.key for cell in made.cells()}
+    start.write_bytes(b"other")
+    between = {cell.strategy: cell.key for cell in made.cells()}
+    module.write_text(module.read_text() + "\n")
+    after = {cell.strategy: cell.key for cell in made.cells()}
+    assert before["a file"] != between["a file"] == after["a file"]
+    assert before["a module"] == between["a module"] != after["a module"]

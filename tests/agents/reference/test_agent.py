@@ -22,6 +22,7 @@ KEPT, ASKED = 4, 4
 SMALL = {
     "original": ["--agent.sampling.count=12", "--agent.pairing.limit=4"],
     "reference": ["--agent.sampling.count=12", "--agent.sampling.near=4", "--agent.mover.steps=3"],
+    "meta": ["--agent.sampling.count=12", "--agent.sampling.near=4", "--agent.mover.steps=3"],
 }
 
 

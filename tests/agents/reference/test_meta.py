@@ -109,3 +109,37 @@ def test_files_that_are_no_start(tmp_path: Path, generator: StackGANGenerator, r
             MetaLearned(str(path)).reset(generator, rng)
     with pytest.raises(FileNotFoundError, match="no such start: nowhere"):
         MetaLearned("nowhere.safetensors").reset(generator, rng)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--generator=nothing", "--out=x.safetensors"], "error: unknown generator 'nothing'"),
+        (["--generator={small}"], "error: --out is missing; expected a .safetensors file for the start of this"),
+        (["--generator={small}", "--out=start"], "error: --out is start, expected a .safetensors file"),
+        (["--families=9"], "error: families is 9, expected at least 10"),
+        (["--learning_rate=0"], "error: learning_rate is 0.0, expected above 0"),
+    ],
+)
+def test_mistakes_end_with_a_sentence_before_anything_is_learned(
+    arguments: list[str], message: str, checkpoint: Callable[..., Path]
+) -> None:
+    with pytest.raises(SystemExit, match=message):
+        meta.main([argument.format(small=checkpoint()) for argument in arguments])
+
+
+def test_a_start_is_adapted_as_far_as_it_was_learned_for(
+    generator: StackGANGenerator, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    path = tmp_path / "start.safetensors"
+    small_start(steps=3).save(path, generator.weights)
+    noise, labels = pairs_of(1, 10, rng)
+    data = Dataset(noise[0].numpy(), labels[0].numpy(), np.zeros(10, np.float32))
+    rated = []
+    for steps in (None, 3, 4):
+        model = MetaLearned(str(path), steps)
+        model.reset(generator, rng)
+        model.fit(data, None)
+        rated.append(model.rate(noise[0, :, 0]))
+    torch.testing.assert_close(rated[0], rated[1], rtol=0, atol=0)
+    assert (rated[0] != rated[2]).any()
