@@ -150,11 +150,12 @@ def test_ctrl_c_pressed_twice_aborts_at_once_and_the_run_goes_on(
     small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
+    before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         press_ctrl_c(patch, at=3, times=2)
         with pytest.raises(SystemExit, match="aborted; every answer is kept, go on with"):
             main(arguments(small, folder))
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     assert len(read_answers(folder)) == 4
     assert not (folder / "summary.json").exists()
     main(["--resume", str(folder), "--quiet"])
