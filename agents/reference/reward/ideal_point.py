@@ -89,9 +89,10 @@ class IdealPoint(RewardModel):
         slopes = 2 * self._unit * (first - second)
         offsets = self._unit * ((second**2).sum(axis=1) - (first**2).sum(axis=1))
         weights = data.labels[told].astype(np.float64)
-        best, start = -math.inf, self._mode
+        best, mode = -math.inf, self._mode
         for precision in _PRECISIONS:
-            mode, evidence = laplace(precision * slopes, precision * offsets, weights, self._variances, start)
+            # The mode of the precision before is a good place to begin.
+            mode, evidence = laplace(precision * slopes, precision * offsets, weights, self._variances, mode)
             if evidence > best:
                 best, self._precision, self._mode = evidence, float(precision), mode
         particles = elliptical_slices(

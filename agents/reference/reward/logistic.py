@@ -86,9 +86,9 @@ def elliptical_slices(
     if not np.isfinite(value):
         raise FloatingPointError("the answers have no finite likelihood where sampling begins")
     samples = np.empty((count, len(start)))
-    for index in range(-_BURN_IN, count):
-        other = np.sqrt(variances) * rng.standard_normal(len(start))
-        along_other = slopes @ other
+    others = np.sqrt(variances) * rng.standard_normal((_BURN_IN + count, len(start)))
+    along_others = others @ slopes.T
+    for index, other, along_other in zip(range(-_BURN_IN, count), others, along_others, strict=True):
         threshold = value + np.log(rng.random())
         angle = rng.uniform(0.0, 2 * np.pi)
         low, high = angle - 2 * np.pi, angle
