@@ -108,14 +108,14 @@ def foresight(start: Start, tasks: Tasks) -> tuple[Tensor, float]:
 def learn(
     generator: Generator,
     *,
-    families: int = 2000,
-    members: int = 48,
+    families: int = 1200,
+    members: int = 40,
     components: int = 128,
     width: int = 128,
     layers: int = 3,
     adaptation_steps: int = 10,
     tasks: int = 8,
-    steps: int = 6000,
+    steps: int = 5000,
     learning_rate: float = 1e-3,
     seed: int = 0,
 ) -> Start:
