@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Agent, Noise
-from pbg_env import NOISE_BOUND, Answer, Discriminator, Generator, Preference, sample_noise
+from pbg_env import NOISE_BOUND, Answer, Discriminator, Generator, Preference, clip_noise, sample_noise
 
 with warnings.catch_warnings():
     # It misses a library for plots, which nobody draws here.
@@ -42,7 +42,7 @@ class OnePlusOne(Agent):
         self._mutate()
 
     def _mutate(self) -> None:
-        self._candidate = _clipped(self._best + self._length * self._rng.standard_normal(self._best.shape))
+        self._candidate = clip_noise(self._best + self._length * self._rng.standard_normal(self._best.shape))
 
     def _question(self) -> tuple[Noise, Noise]:
         return self._candidate, self._best
@@ -101,7 +101,7 @@ class OneBitMomentum(Agent):
 
     def _question(self) -> tuple[Noise, Noise]:
         step = self.spread * self._direction
-        return _clipped(self._place + step), _clipped(self._place - step)
+        return clip_noise(self._place + step), clip_noise(self._place - step)
 
     def _learn(self, answer: Answer) -> None:
         first, second = answer.preference.label
@@ -115,7 +115,7 @@ class OneBitMomentum(Agent):
 
     @property
     def destination(self) -> Noise:
-        return _clipped(self._place)
+        return clip_noise(self._place)
 
 
 class CMA(Agent):
@@ -155,7 +155,7 @@ class CMA(Agent):
 
     def _breed(self) -> None:
         self._asked: list[NDArray[np.float64]] = self._search.ask()
-        self._media = [_clipped(np.asarray(noise)) for noise in self._asked]
+        self._media = [clip_noise(np.asarray(noise)) for noise in self._asked]
         # Sorted runs that are merged two by two; the one in progress is the first two.
         self._runs: list[list[int]] = [[index] for index in range(self.population)]
         self._merged: list[int] = []
@@ -177,14 +177,10 @@ class CMA(Agent):
         places = np.empty(self.population)
         places[order] = np.arange(self.population)
         self._search.tell(self._asked, places.tolist())
-        self._destination = _clipped(np.asarray(self._search.result.xfavorite))
+        self._destination = clip_noise(np.asarray(self._search.result.xfavorite))
         self.rounds += 1
         self._breed()
 
     @property
     def destination(self) -> Noise:
         return self._destination
-
-
-def _clipped(noise: NDArray[np.floating]) -> Noise:
-    return np.clip(noise, -NOISE_BOUND, NOISE_BOUND).astype(np.float32)

@@ -13,7 +13,7 @@ from pbg_env.envs import PreferenceEnv, PreferencePairsEnv, PreferencePairsVecto
 from pbg_env.generators import EMBEDDED, Discriminator, Generator, load_discriminator, load_generator
 from pbg_env.generators.module import ModuleGenerator
 from pbg_env.media import ImageMedium, MediaError, Medium, SoundMedium, as_perceived
-from pbg_env.noise import NOISE_BOUND, noise_to_unit, sample_noise, unit_to_noise
+from pbg_env.noise import NOISE_BOUND, clip_noise, noise_to_unit, sample_noise, unit_to_noise
 from pbg_env.oracles import TEACHERS, Oracle, TargetOracle, Teacher, UtilityOracle
 from pbg_env.preference import Answer, Preference
 from pbg_env.prior_bank import PriorBank
@@ -45,6 +45,7 @@ __all__ = [
     "UtilityOracle",
     "as_perceived",
     "ascend",
+    "clip_noise",
     "load_discriminator",
     "load_generator",
     "noise_to_unit",

@@ -28,7 +28,7 @@ def unit_to_noise(unit: NDArray[np.floating]) -> NDArray[np.float32]:
     half = torch.from_numpy(np.asarray(unit, dtype=np.float64) * _HALF_MASS)
     # Φ(x) = ½ + half; the inverse error function keeps full precision around 0.
     noise = math.sqrt(2.0) * torch.special.erfinv(2.0 * half)
-    return np.clip(noise.numpy(), -NOISE_BOUND, NOISE_BOUND).astype(np.float32)
+    return clip_noise(noise.numpy())
 
 
 def noise_to_unit(noise: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -36,6 +36,11 @@ def noise_to_unit(noise: NDArray[np.floating]) -> NDArray[np.float32]:
     x = torch.from_numpy(np.asarray(noise, dtype=np.float64))
     unit = 0.5 * torch.special.erf(x / math.sqrt(2.0)) / _HALF_MASS
     return np.clip(unit.numpy(), -1.0, 1.0).astype(np.float32)
+
+
+def clip_noise(noise: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Noise of any shape → the nearest within ±4, float32."""
+    return np.clip(noise, -NOISE_BOUND, NOISE_BOUND).astype(np.float32)
 
 
 def sample_noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

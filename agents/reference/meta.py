@@ -23,7 +23,7 @@ from tqdm import tqdm
 from agents.reference.reward.features import PrincipalComponents
 from agents.reference.reward.meta_learned import STARTS, Start, adapt, pair_rewards
 from agents.reference.reward.perceptrons import Perceptrons, bradley_terry_loss
-from pbg_env import EMBEDDED, TEACHERS, Generator, load_generator, sample_noise
+from pbg_env import EMBEDDED, TEACHERS, Generator, Preference, clip_noise, load_generator, sample_noise
 
 _BATCH = 64
 _SUPPORT = (5, 120)
@@ -46,7 +46,7 @@ def make_media(generator: Generator, families: int, members: int, components: in
     spread = rng.uniform(0.2, 1.0, (families, members - 1, 1))
     others = sample_noise((families, members - 1, generator.noise_dim), rng)
     around = np.sqrt(1 - spread**2) * targets + spread * others
-    noise = np.concatenate((targets, around), axis=1).clip(-4, 4).astype(np.float32)
+    noise = clip_noise(np.concatenate((targets, around), axis=1))
     principal = PrincipalComponents.of(generator, components)
     flat = torch.from_numpy(noise).flatten(0, 1)
     with torch.no_grad():
@@ -94,7 +94,7 @@ def draw_tasks(media: Media, count: int, support: int, rng: np.random.Generator)
     return Tasks(at[:, :support], to[:, :support], at[:, support:], to[:, support:])
 
 
-_LABELS = np.array([(1, 0), (0, 1), (0.5, 0.5), (0, 0)], dtype=np.float32)
+_LABELS = np.array([preference.label for preference in Preference], dtype=np.float32)
 
 
 def foresight(start: Start, tasks: Tasks) -> tuple[Tensor, float]:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from agents.base import Noise
-from pbg_env import NOISE_BOUND, sample_noise
+from pbg_env import clip_noise, sample_noise
 
 
 class Sampling(ABC):
@@ -115,13 +115,12 @@ class PriorAndDestination(Sampling):
         prior = sample_noise((self.count + self.near, len(destination)), rng)
         around = np.sqrt(1 - self.spread**2) * destination + self.spread * prior[: self.near]
         actions = np.concatenate((destination[None], around, prior[self.near :]))
-        return np.clip(actions, -NOISE_BOUND, NOISE_BOUND).astype(np.float32)
+        return clip_noise(actions)
 
 
 def _around(centre: Noise, count: int, spread: float, rng: np.random.Generator) -> Noise:
     """Normal around the centre (noise_dim,): (count, noise_dim), clipped to ±4."""
-    noise = centre + spread * rng.standard_normal((count, len(centre)))
-    return np.clip(noise, -NOISE_BOUND, NOISE_BOUND).astype(np.float32)
+    return clip_noise(centre + spread * rng.standard_normal((count, len(centre))))
 
 
 def _at_least_two(count: int) -> int:

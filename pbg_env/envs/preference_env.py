@@ -16,8 +16,9 @@ from torch import Tensor
 
 from pbg_env.envs.candidate import CandidateSearches
 from pbg_env.envs.pairs import PairSearches
-from pbg_env.envs.searches import RENDER_MODES, Searches, WithSearches
+from pbg_env.envs.searches import RENDER_MODES, Searches
 from pbg_env.envs.spaces import ActionKind, finite_numbers
+from pbg_env.envs.with_searches import WithSearches
 from pbg_env.generators.base import Discriminator, Generator
 from pbg_env.oracles import Oracle
 from pbg_env.oracles.teacher import Teacher

@@ -23,7 +23,7 @@ from pbg_env.generators.sharing import shared_discriminator, shared_generator
 from pbg_env.generators.showing import show
 from pbg_env.importing import demand_members
 from pbg_env.media import Medium
-from pbg_env.noise import NOISE_BOUND
+from pbg_env.noise import clip_noise
 from pbg_env.oracles import Oracle, UtilityOracle
 from pbg_env.oracles.teacher import Teacher
 from pbg_env.preference import NOT_ASKED, Preference
@@ -296,7 +296,7 @@ class Searches(ABC):
             raise ValueError(f"the oracle {type(wishes[0].oracle).__name__} has no utility, so there is no score")
         if not wishes:
             return np.zeros(0)
-        return self._scores(owners, utilities(wishes, self.generate(np.clip(noise, -NOISE_BOUND, NOISE_BOUND))))
+        return self._scores(owners, utilities(wishes, self.generate(clip_noise(noise))))
 
     def row(self, index: int, media: Sequence[Tensor | None]) -> NDArray[np.uint8]:
         """Media side by side with a search's target, when there is one, at the right; (height, width, 3).
@@ -407,42 +407,6 @@ class Searches(ABC):
 
     def _spent(self) -> NDArray[np.float32]:
         return (self._queries[:, None] / self.max_queries).astype(np.float32)
-
-
-class WithSearches:
-    """What the environments tell of their searches, single or batched."""
-
-    _searches: Searches
-
-    @property
-    def generator(self) -> Generator:
-        return self._searches.generator
-
-    @property
-    def discriminator(self) -> Discriminator | None:
-        """The discriminator beside the generator, loaded when first asked for; None where there is none."""
-        return self._searches.discriminator
-
-    @property
-    def noise_dim(self) -> int:
-        return self._searches.noise_dim
-
-    @property
-    def pairs_per_step(self) -> int:
-        return self._searches.pairs_per_step
-
-    @property
-    def max_queries(self) -> int:
-        return self._searches.max_queries
-
-    @property
-    def has_score(self) -> bool:
-        """Whether the search has a score that `evaluate` tells, which takes an oracle with a utility."""
-        return self._searches.wish(0).score is not None
-
-    def generate(self, noise: NDArray[np.floating]) -> Tensor:
-        """Noise (batch, noise_dim) → media (batch, *media.shape) as perceived, without gradients."""
-        return self._searches.generate(noise)
 
 
 def one_hot(answers: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pbg_env.envs.preference_env import PreferenceEnv, PreferencePairsEnv, SearchEnv
-from pbg_env.envs.searches import RENDER_MODES, Batch, WithSearches
+from pbg_env.envs.searches import RENDER_MODES, Batch
 from pbg_env.envs.spaces import finite_numbers
+from pbg_env.envs.with_searches import WithSearches
 
 Info = dict[str, Any]
 

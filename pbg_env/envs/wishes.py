@@ -16,7 +16,7 @@ from pbg_env.envs.spaces import finite_numbers
 from pbg_env.generators.base import Discriminator, Generator
 from pbg_env.importing import demand_function, demand_members, imported
 from pbg_env.media import MediaError, as_perceived
-from pbg_env.noise import NOISE_BOUND, sample_noise
+from pbg_env.noise import clip_noise, sample_noise
 from pbg_env.oracles import Oracle, TargetOracle, UtilityOracle
 from pbg_env.oracles.base import OracleWithUtility
 from pbg_env.oracles.choice import TARGET, oracle_named
@@ -121,7 +121,7 @@ class Wishes:
         if given is None or (isinstance(given, str) and given == PRIOR):
             return sample_noise((self._generator.noise_dim,), rng)
         if not isinstance(given, (str, Path)) and np.shape(given) == (self._generator.noise_dim,):
-            return np.clip(finite_numbers(given, "target's noise"), -NOISE_BOUND, NOISE_BOUND).astype(np.float32)
+            return clip_noise(finite_numbers(given, "target's noise"))
         return self._read(given)
 
     def wish(self, index: int, target: Tensor | None, *, made: bool) -> Wish:

@@ -7,13 +7,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from agents.base import Agent
 from agents.reference.__main__ import parser
 from agents.reference.agent import ReferenceAgent
 from agents.reference.reward.meta_learned import Start
 from agents.reference.reward.perceptrons import Perceptrons
+from pbg_env import PreferencePairsEnv
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 from tests.conftest import CPU, small_generator_network
 
@@ -42,3 +45,24 @@ def agent_from(name: str, *overrides: str) -> ReferenceAgent:
     line = parser()
     arguments: Any = line.parse_args(["--config", str(CONFIGS / f"{name}.yaml"), *overrides])
     return line.instantiate(arguments).agent
+
+
+def ask(agent: Agent, env: PreferencePairsEnv, count: int, first_id: int = 0) -> list[tuple[np.ndarray, int]]:
+    """Lets an agent ask, and returns its actions with their answers."""
+    given = []
+    for number in range(first_id, first_id + count):
+        action = agent.act(None)
+        answer = env.step(action)[4]["preference"]
+        agent.observe(action, answer, [number])
+        given.append((action, int(answer[0])))
+    return given
+
+
+def take_back(used: Agent, fresh: Agent, given: list[tuple[np.ndarray, int]], back: list[int]) -> None:
+    """Takes answers back from one agent; another that never observed them must be as it is."""
+    used.retract(back)
+    for number, (action, answer) in enumerate(given):
+        if number not in back:
+            fresh.observe(action, np.array([answer]), [number])
+    np.testing.assert_array_equal(used.destination, fresh.destination)
+    np.testing.assert_array_equal(used.act(None), fresh.act(None))

@@ -8,7 +8,7 @@ import pytest
 from agents.reference.agent import ReferenceAgent
 from pbg_env import NOISE_BOUND, PreferencePairsEnv
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import agent_from
+from tests.agents.conftest import agent_from, ask, take_back
 
 SMALL = ["--agent.sampling.count=12", "--agent.pairing.limit=4"]
 
@@ -18,16 +18,6 @@ def small_agent(config: str, generator: StackGANGenerator, seed: int = 3) -> Ref
     agent = agent_from(config, *SMALL, *more)
     agent.reset(generator, None, seed)
     return agent
-
-
-def ask(agent: ReferenceAgent, env: PreferencePairsEnv, count: int, first_id: int = 0) -> list[tuple[np.ndarray, int]]:
-    given = []
-    for number in range(first_id, first_id + count):
-        action = agent.act(None)
-        answer = env.step(action)[4]["preference"]
-        agent.observe(action, answer, [number])
-        given.append((action, int(answer[0])))
-    return given
 
 
 @pytest.fixture
@@ -71,12 +61,7 @@ def test_retracting_is_never_having_observed(
 ) -> None:
     agent, other = small_agent(config, generator), small_agent(config, generator)
     given = ask(agent, env, 14)
-    agent.retract([2, 9])
-    for number, (action, answer) in enumerate(given):
-        if number not in (2, 9):
-            other.observe(action, np.array([answer]), [number])
-    np.testing.assert_array_equal(agent.destination, other.destination)
-    np.testing.assert_array_equal(agent.act(None), other.act(None))
+    take_back(agent, other, given, [2, 9])
     with pytest.raises(ValueError, match=r"answers \[2\] were never observed"):
         agent.retract([2])
     agent.retract([number for number in range(14) if number not in (2, 9)])

@@ -13,6 +13,7 @@ from agents.evolution import CMA, OneBitMomentum, OnePlusOne
 from agents.random_search import Origin, RandomSearch
 from pbg_env import NOISE_BOUND, Preference, PreferencePairsEnv
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
+from tests.agents.conftest import ask, take_back
 
 FIRST, SECOND, GOOD, BAD = Preference
 STRATEGIES: dict[str, Callable[[], Agent]] = {
@@ -28,13 +29,8 @@ def searched(agent: Agent, generator: StackGANGenerator, answers: int, seed: int
     env = PreferencePairsEnv(1, generator, goal=None, **told)
     env.reset(seed=0)
     agent.reset(generator, None, seed)
-    given = []
-    for number in range(answers):
-        action = agent.act(None)
-        assert env.action_space.contains(action)
-        answer = env.step(action)[4]["preference"]
-        agent.observe(action, answer, [number])
-        given.append((action, answer))
+    given = ask(agent, env, answers)
+    assert all(env.action_space.contains(action) for action, _ in given)
     assert agent.destination.shape == (6,)
     assert np.abs(agent.destination).max() <= NOISE_BOUND
     return [env, given]
@@ -55,13 +51,8 @@ class TestEveryStrategy:
     ) -> None:
         used, fresh = make(), make()
         _, given = searched(used, generator, 40, teacher="human")
-        used.retract([1, 20])
         fresh.reset(generator, None, 3)
-        for number, (action, answer) in enumerate(given):
-            if number not in (1, 20):
-                fresh.observe(action, answer, [number])
-        np.testing.assert_array_equal(used.destination, fresh.destination)
-        np.testing.assert_array_equal(used.act(None), fresh.act(None))
+        take_back(used, fresh, given, [1, 20])
 
     def test_it_comes_nearer(self, make: Callable[[], Agent], generator: StackGANGenerator) -> None:
         if make is Origin:

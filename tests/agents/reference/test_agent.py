@@ -15,7 +15,7 @@ from agents.reference.memory import Dataset
 from agents.reference.sampling import Sampling
 from pbg_env import NOISE_BOUND, Preference, PreferencePairsEnv, as_perceived, sample_noise
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import agent_from
+from tests.agents.conftest import agent_from, ask
 
 SEED = 4
 KEPT, ASKED = 4, 4
@@ -119,7 +119,7 @@ def test_one_round_by_hand(generator: StackGANGenerator) -> None:
     better: list[tuple[np.ndarray, np.ndarray]] = []
     lost = set()
     for i, j in hand.questions(actions):
-        first = ask(agent, env, actions[i], actions[j]) == Preference.FIRST
+        first = ask_about(agent, env, actions[i], actions[j]) == Preference.FIRST
         assert first == hand.prefers(actions[i], actions[j])
         lost.add(j if first else i)
         better.append((actions[i], actions[j]) if first else (actions[j], actions[i]))
@@ -127,7 +127,7 @@ def test_one_round_by_hand(generator: StackGANGenerator) -> None:
     champion = actions[undefeated[0]]
     for index in undefeated[1:]:
         first, second = (champion, actions[index]) if hand.rng.random() < 0.5 else (actions[index], champion)
-        winner, loser = (first, second) if ask(agent, env, first, second) == Preference.FIRST else (second, first)
+        winner, loser = (first, second) if ask_about(agent, env, first, second) == Preference.FIRST else (second, first)
         better.append((winner, loser))
         champion = winner
     # All actions hang together, so that the champion is preferred to each, whether it was asked about or followed.
@@ -145,7 +145,7 @@ def test_one_round_by_hand(generator: StackGANGenerator) -> None:
     assert np.abs(agent.destination - hand.destination).max() > 5e-3
 
 
-def ask(agent: ReferenceAgent, env: PreferencePairsEnv, first: np.ndarray, second: np.ndarray) -> int:
+def ask_about(agent: ReferenceAgent, env: PreferencePairsEnv, first: np.ndarray, second: np.ndarray) -> int:
     """The question of the agent, which is to be this one, and its answer."""
     action = agent.act(None)
     np.testing.assert_array_equal(action[0], np.stack((first, second)))
@@ -192,12 +192,6 @@ def test_no_answer_is_lost_or_doubled_on_its_way_to_the_loss(
     assert len(seen) == 4
 
 
-def answer_all(agent: ReferenceAgent, env: PreferencePairsEnv, count: int) -> None:
-    for number in range(count):
-        action = agent.act(None)
-        agent.observe(action, env.step(action)[4]["preference"], [number])
-
-
 class Wrong(Sampling):
     def __init__(self, actions: np.ndarray) -> None:
         self.actions = actions
@@ -232,7 +226,7 @@ def test_actions_of_any_float_and_twice_the_same_are_asked_once(generator: Stack
     agent.reset(generator, None, SEED)
     env = PreferencePairsEnv(1, generator, goal=None)
     env.reset(seed=SEED)
-    answer_all(agent, env, 3)
+    ask(agent, env, 3)
     assert agent.rounds == 1
 
 
@@ -242,7 +236,7 @@ def test_rounds_go_on_where_an_early_answer_was_taken_back(config: str, generato
     agent.reset(generator, None, SEED)
     env = PreferencePairsEnv(1, generator, goal=None)
     env.reset(seed=SEED)
-    answer_all(agent, env, 40)
+    ask(agent, env, 40)
     before = agent.rounds
     agent.retract([2])
     assert agent.rounds >= before / 2 > 1
@@ -256,4 +250,4 @@ def test_a_model_that_has_lost_its_way_is_named(generator: StackGANGenerator) ->
     env = PreferencePairsEnv(1, generator, goal=None)
     env.reset(seed=SEED)
     with pytest.raises(ValueError, match="the loss of MLPReward is NaN or infinite after a fit; a lower learning_rate"):
-        answer_all(agent, env, 30)
+        ask(agent, env, 30)

@@ -15,6 +15,7 @@ from benchmarks.cell import agent_from
 from benchmarks.suite import Strategy
 from pbg_env import PreferencePairsEnv
 from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
+from tests.agents.conftest import ask, take_back
 
 ABLATION = Path(__file__).parents[3] / "configs" / "benchmarks" / "ablation.yaml"
 STRATEGIES: dict[str, dict[str, Any]] = yaml.safe_load(ABLATION.read_text())["strategies"]
@@ -33,13 +34,8 @@ def answered(
     env = PreferencePairsEnv(1, generator, teacher="human", goal=None)
     env.reset(seed=0)
     agent.reset(generator, discriminator, 3)
-    given = []
-    for number in range(ANSWERS):
-        action = agent.act(None)
-        assert env.action_space.contains(action)
-        answer = env.step(action)[4]["preference"]
-        agent.observe(action, answer, [number])
-        given.append((action, int(answer[0])))
+    given = ask(agent, env, ANSWERS)
+    assert all(env.action_space.contains(action) for action, _ in given)
     assert agent.rounds >= 1
     return given
 
@@ -51,13 +47,8 @@ def test_taking_back_is_never_having_observed(
     """Nothing that a stage keeps survives a beginning: an agent that was used before is as good as a fresh one."""
     used, fresh = agent(name), agent(name)
     given = answered(used, generator, discriminator)
-    used.retract([1, 30])
     fresh.reset(generator, discriminator, 3)
-    for number, (action, answer) in enumerate(given):
-        if number not in (1, 30):
-            fresh.observe(action, np.array([answer]), [number])
-    np.testing.assert_array_equal(used.destination, fresh.destination)
-    np.testing.assert_array_equal(used.act(None), fresh.act(None))
+    take_back(used, fresh, given, [1, 30])
     assert used.rounds == fresh.rounds
 
 
