@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -106,4 +107,27 @@ class Agent(ABC):
     def rate(self, noise: Tensor) -> Tensor | None:
         """The learned reward of noise (batch, noise_dim) → (batch,), or None where the strategy learns none."""
         del noise
+        return None
+
+
+class Learner(ABC):
+    """Searches by stepping the environment itself, as reinforcement learning does.
+
+    It meets `PBG-…-v0` with `action="unit"`: what it tries is asked against the incumbent.
+    """
+
+    @abstractmethod
+    def learn(self, env: gym.Env[Any, Any], answers: int, seed: int) -> None:
+        """Begins a search and learns from it.
+
+        Args:
+            env: fresh, of one search; every step is one answer. It ends the call by an exception of its own once the
+                answers are spent, so a loop of a library's need not stop by itself.
+            answers: how many there will be.
+            seed: of everything random.
+        """
+
+    @property
+    def destination(self) -> Noise | None:
+        """The noise it recommends, (noise_dim,); None for the incumbent."""
         return None
