@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.base import Noise
+from agents.files import write
 from agents.hyperparameters import add_settings
 from agents.pictures import Album
 from agents.replay import Replay, logged_answers
@@ -68,7 +69,7 @@ class Record:
         self._config = config
         self._lock = _lock(folder)
         if not resume:
-            _write(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+            write(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         try:
             self._log = AnswerLog(log)
             self.replay = Replay(logged_answers(self._log, log))
@@ -225,19 +226,12 @@ class Record:
         self._medium.save(medium, self._into / "destination")
 
     def _write_summary(self, summary: Summary) -> None:
-        _write(self._into / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
+        write(self._into / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
 
 
 def _caption(summary: Summary) -> str:
     answers = f"{summary.queries} answer{'' if summary.queries == 1 else 's'}"
     return answers if summary.score is None else f"{answers}\nscore {summary.score:.2f}"
-
-
-def _write(path: Path, text: str) -> None:
-    """In one go: whoever reads finds the former text or this one."""
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
 
 
 def _lock(folder: Path) -> sqlite3.Connection:

@@ -4,39 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
-import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
-from importlib.util import find_spec
-from pathlib import Path
+from functools import cached_property
 from types import FrameType
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import jsonargparse
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-import agents
-import pbg_env
-from agents.base import Agent, Noise
-from pbg_env import Preference, sample_noise
+from agents.base import Agent, Learner, Noise
+from benchmarks.sources import sources
+from benchmarks.targets import picture, portrait
+from pbg_env import Generator, Preference, sample_noise
 
-# Names its package, so that processes of their own register it.
-ENV_ID = "pbg_env:PBG-StackGANv2-Pairs-v0"
+PRIOR = "prior"
+PORTRAITS = "portraits"
 
 _KEY_LENGTH = 24
+# More than any suite has targets: suites of different first seeds share no portrait.
+_PORTRAITS_OF_A_SUITE = 10_000
 
 Row = dict[str, Any]
 """What a search had reached at a checkpoint; its names are those of `search`."""
+
+Strategy = Agent | Learner
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,13 @@ class Cell:
         seed: number of the search towards that target, from 0.
         first_seed: of the suite; with the numbers above it gives all randomness.
         checkpoints: numbers of answers, ascending, at which a row is made.
+        targets: "prior", "portraits", a folder of pictures, or None where no target is wanted.
         environment: arguments of the environment.
         agent: `class_path` and `init_args` of the strategy, resolved.
-        files: hashes of the files, folders and modules that environment and agent name.
-        sources: hash of the code and the embedded weights.
+        slow: seconds an answer above which a strategy is slow; None where none is.
+        slow_stops_at: the checkpoint after which a slow strategy stops.
+        files: hashes of the files and folders that environment and agent name.
+        sources: hash of the code and weights that the search runs.
     """
 
     task: str
@@ -62,8 +66,11 @@ class Cell:
     seed: int
     first_seed: int
     checkpoints: tuple[int, ...]
+    targets: str | None
     environment: dict[str, Any]
     agent: dict[str, Any]
+    slow: float | None
+    slow_stops_at: int
     files: dict[str, str]
     sources: str
 
@@ -72,6 +79,11 @@ class Cell:
         """Another one for whatever could give another result."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:_KEY_LENGTH]
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where in the benchmark it stands."""
+        return {"task": self.task, "strategy": self.strategy, "target": self.target, "seed": self.seed}
 
 
 class SourcesChanged(RuntimeError):
@@ -82,70 +94,23 @@ class SearchTimeout(Exception):
     """A search took too long; no OSError, as TimeoutError is, which some code takes for a missing file."""
 
 
-@cache
-def sources() -> str:
-    """Hash of all modules of `pbg_env` and `agents`, of this one, and of the embedded weights, as they stood first."""
-    digest = hashlib.sha256()
-    folders = [Path(str(package.__file__)).parent for package in (pbg_env, agents)]
-    named = [(f"{folder.name}/{path.relative_to(folder).as_posix()}", path)
-             for folder in folders for pattern in ("*.py", "*.safetensors")
-             for path in folder.rglob(pattern)]  # fmt: skip
-    for name, path in [*sorted(named), ("benchmarks/cell.py", Path(__file__))]:
-        digest.update(f"{name} {file_hash(path)}\n".encode())
-    return digest.hexdigest()[:_KEY_LENGTH]
-
-
-def file_hash(path: Path) -> str:
-    """Of a file, or of all files of a folder."""
-    if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file())
-        named = "".join(f"{file.relative_to(path).as_posix()} {file_hash(file)}\n" for file in inside)
-        return hashlib.sha256(named.encode()).hexdigest()
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def named_files(settings: Any) -> dict[str, str]:
-    """Hashes of what settings name: files, folders as in "vit:FOLDER", and modules of the user's own."""
-    if isinstance(settings, dict):
-        settings = list(settings.values())
-    if isinstance(settings, list):
-        return {name: found for value in settings for name, found in named_files(value).items()}
-    if not isinstance(settings, str):
-        return {}
-    paths = [Path(text) for text in (settings, settings.partition(":")[2]) if text]
-    paths += [path for path in map(_module_file, (settings.partition(":")[0], settings.rpartition(".")[0])) if path]
-    return {str(path): file_hash(path) for path in paths if path.exists()}
-
-
-def _module_file(name: str) -> Path | None:
-    """The source of a module that is none of a library's and whose code `sources` does not cover."""
-    if not name or not all(part.isidentifier() for part in name.split(".")):
-        return None
-    try:
-        spec = find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    path = Path(spec.origin)
-    is_foreign = {"site-packages", "dist-packages"} & set(path.parts) or name.partition(".")[
-        0
-    ] in sys.stdlib_module_names
-    return None if is_foreign or name.partition(".")[0] in ("pbg_env", "agents") else path
+class _Spent(Exception):
+    """All answers are given, or the strategy is too slow for more; a strategy never sees another step."""
 
 
 def agent_parser() -> jsonargparse.ArgumentParser:
-    """Reads `agent`, the `class_path` and `init_args` of any `Agent`; raises `ArgumentError` instead of exiting."""
+    """Reads `agent`, the `class_path` and `init_args` of any `Agent` or `Learner`; raises `ArgumentError` instead of
+    exiting."""
     line = jsonargparse.ArgumentParser(exit_on_error=False)
-    line.add_argument("--agent", type=Agent, required=True)
+    line.add_argument("--agent", type=Strategy, required=True)
     return line
 
 
-def agent_from(described: dict[str, Any]) -> Agent:
-    """Makes the agent that `class_path` and `init_args` describe."""
+def agent_from(described: dict[str, Any]) -> Strategy:
+    """Makes the strategy that `class_path` and `init_args` describe."""
     line = agent_parser()
     # A copy: parsing turns what stands in lists into objects of its own.
-    agent: Agent = line.instantiate(line.parse_object({"agent": deepcopy(described)})).agent
+    agent: Strategy = line.instantiate(line.parse_object({"agent": deepcopy(described)})).agent
     return agent
 
 
@@ -162,88 +127,204 @@ def seeds(first_seed: int, target: int, seed: int) -> tuple[int, int]:
     return of_environment, of_agent
 
 
-def opened(cell: Cell) -> tuple[gym.Env[Any, Any], Any]:
-    """The environment of a cell, reset, with its first observation."""
-    env = gym.make(ENV_ID, disable_env_checker=True, **cell.environment)
+def opened(cell: Cell, *, candidates: bool = False) -> tuple[gym.Env[Any, Any], Any]:
+    """The environment of a cell, reset, with its first observation.
+
+    Args:
+        cell: whose.
+        candidates: whether it asks a candidate against the incumbent, as learners need it, or pairs.
+    """
+    # The id names its package, so that processes of their own register it.
+    name, told = ("-v0", {"action": "unit"}) if candidates else ("-Pairs-v0", {})
+    env = gym.make(f"pbg_env:PBG-StackGANv2{name}", disable_env_checker=True, **(cell.environment | told))
     space: Any = env.unwrapped
-    target = target_noise(cell.first_seed, cell.target, space.noise_dim)
-    observation, _ = env.reset(seed=seeds(cell.first_seed, cell.target, cell.seed)[0], options={"target": target})
+    target = _target(cell, space.generator)
+    options = {} if target is None else {"target": target}
+    observation, _ = env.reset(seed=seeds(cell.first_seed, cell.target, cell.seed)[0], options=options)
     return env, observation
 
 
-def search(cell: Cell) -> list[Row]:
+def _target(cell: Cell, generator: Generator) -> Any:
+    if cell.targets is None:
+        return None
+    if cell.targets == PRIOR:
+        return target_noise(cell.first_seed, cell.target, generator.noise_dim)
+    if cell.targets == PORTRAITS:
+        return portrait(_PORTRAITS_OF_A_SUITE * cell.first_seed + cell.target, generator.media.shape[-1])
+    return picture(cell.targets, cell.target)
+
+
+class _Recorded(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment that makes the rows of its search before every step that follows a checkpoint.
+
+    Args:
+        env: reset.
+        observation: its first.
+        cell: which search.
+        destination: what the strategy recommends now; None for the incumbent.
+    """
+
+    def __init__(
+        self, env: gym.Env[Any, Any], observation: Any, cell: Cell, destination: Callable[[], Noise | None]
+    ) -> None:
+        super().__init__(env)
+        self.rows: list[Row] = []
+        self.is_slow = False
+        self._space: Any = env.unwrapped
+        self._first = self._last = observation
+        self._cell = cell
+        self._destination = destination
+        self._counts = np.zeros(len(Preference), dtype=np.int64)
+        self._thinking = 0.0
+        self._generated = 0
+        self._since: float | None = None
+
+    @contextmanager
+    def thinking(self) -> Iterator[None]:
+        """Whatever is done in the block, outside of `step`, is the strategy's own doing."""
+        generator = self._space.generator
+        generate = generator.generate
+
+        def counted(noise: torch.Tensor) -> torch.Tensor:
+            self._generated += len(noise) if self._since is not None else 0
+            return generate(noise)
+
+        generator.generate = counted
+        self._since = time.perf_counter()
+        try:
+            yield
+        finally:
+            del generator.generate
+            self._pause()
+
+    def _pause(self) -> None:
+        if self._since is not None:
+            self._thinking += time.perf_counter() - self._since
+        self._since = None
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """The search has begun already; libraries begin by a reset, and make another when the budget is spent."""
+        del kwargs
+        if self._queries:
+            self._look()
+            raise _Spent
+        return self._first, {}
+
+    def step(self, action: NDArray[np.floating]) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        self._look()
+        self._pause()
+        try:
+            result = self.env.step(action)
+        finally:
+            self._since = time.perf_counter()
+        self._last = result[0]
+        self._counts += np.bincount(result[4]["preference"], minlength=len(Preference))
+        return result
+
+    @property
+    def _queries(self) -> int:
+        return int(self._counts.sum())
+
+    def _look(self) -> None:
+        """Makes the row of the checkpoint that is reached, if one is."""
+        checkpoints = self._cell.checkpoints
+        if len(self.rows) < len(checkpoints) and self._queries == checkpoints[len(self.rows)]:
+            self._add(checkpoints[len(self.rows)])
+            slow = self._cell.slow
+            too_slow = slow is not None and self.rows[-1]["thinking"] > slow
+            self.is_slow = too_slow and self._queries >= self._cell.slow_stops_at
+        if self.is_slow or len(self.rows) == len(checkpoints):
+            raise _Spent
+
+    def finish(self) -> None:
+        """Makes the rows that are left of a strategy that has ended by itself."""
+        with suppress(_Spent):
+            self._look()
+        if not self.is_slow:
+            for checkpoint in self._cell.checkpoints[len(self.rows) :]:
+                self._add(checkpoint)
+
+    def _add(self, answers: int) -> None:
+        queries = self._queries
+        noise = self._destination()
+        self._pause()
+        score = float(self._space.evaluate(self._last["incumbent"] if noise is None else noise))
+        # A learner shows the incumbent's picture again, which is there already.
+        shown = queries * (1 if "incumbent" in self._last else 2)
+        self.rows.append(
+            {**self._cell.place, "answers": answers, "queries": queries, "finished": queries < answers, "score": score}
+            | {"thinking": self._thinking / max(queries, 1), "generated": self._generated + shown}
+            | {answer.name.lower(): int(count) for answer, count in zip(Preference, self._counts, strict=True)}
+        )
+        self._since = time.perf_counter()
+
+
+def search(cell: Cell) -> tuple[list[Row], bool]:
     """Runs the search of a cell, one pair a step.
 
     Returns:
         For each checkpoint: `task`, `strategy`, `target`, `seed`; `answers`, the checkpoint; `queries`, the answers
-        given, fewer where the agent had `finished` before; `score` of its destination; `thinking`, seconds an answer
-        that the agent spent in act and observe; `ties`, the share of answers that called both good.
+        given, fewer where the agent had `finished` before; `score` of what it recommends; `thinking`, seconds an answer
+        that the strategy spent outside of the environment; `generated`, pictures made for the questions and by the
+        strategy; `first`, `second`, `both_good`, `both_bad`, how many answers were which. Then whether the strategy was
+        stopped for being slow, so that later checkpoints have no rows.
     """
-    env, observation = opened(cell)
+    strategy = agent_from(cell.agent)
+    env, observation = opened(cell, candidates=isinstance(strategy, Learner))
     space: Any = env.unwrapped
-    actions: Any = env.action_space
-    agent = agent_from(cell.agent)
-    agent.reset(space.generator, space.discriminator, seeds(cell.first_seed, cell.target, cell.seed)[1])
-    rows: list[Row] = []
-    queries, ties, thinking = 0, 0, 0.0
-    for checkpoint in cell.checkpoints:
-        while queries < checkpoint and not agent.finished:
-            start = time.perf_counter()
-            action = agent.act(observation)
-            thinking += time.perf_counter() - start
-            # What lies out of range would be clipped unseen: the answer is about what was shown.
-            action = np.clip(action, actions.low, actions.high)
-            observation, _, _, _, info = env.step(action)
-            answers = info["preference"]
-            start = time.perf_counter()
-            agent.observe(action, answers, [queries])
-            thinking += time.perf_counter() - start
-            queries += 1
-            ties += int(answers[0] == Preference.BOTH_GOOD)
-        rows.append(
-            {"task": cell.task, "strategy": cell.strategy, "target": cell.target, "seed": cell.seed}
-            | {"answers": checkpoint, "queries": queries, "finished": queries < checkpoint}
-            | {"score": float(space.evaluate(agent.destination))}
-            | {"thinking": thinking / max(queries, 1), "ties": ties / max(queries, 1)}
-        )
+    recorded = _Recorded(env, observation, cell, lambda: strategy.destination)
+    seed = seeds(cell.first_seed, cell.target, cell.seed)[1]
+    if isinstance(strategy, Agent):
+        # What an agent prepares for a generator is no thinking about answers.
+        strategy.reset(space.generator, space.discriminator, seed)
+    with recorded.thinking(), suppress(_Spent):
+        if isinstance(strategy, Agent):
+            _ask(strategy, recorded, observation)
+        else:
+            strategy.learn(recorded, cell.checkpoints[-1], seed)
+        recorded.finish()
     env.close()
-    return rows
+    return recorded.rows, recorded.is_slow
 
 
-def run_cell(cell: Cell, path: Path, timeout: float | None) -> bool:
-    """Runs a cell and stores its rows, or why there are none, as a JSON file that is there whole or not at all.
+def _ask(agent: Agent, env: gym.Env[Any, Any], observation: Any) -> None:
+    actions: Any = env.action_space
+    number = 0
+    while not agent.finished:
+        # What lies out of range would be clipped unseen: the answer is about what was shown.
+        action = np.clip(agent.act(observation), actions.low, actions.high)
+        observation, _, _, _, info = env.step(action)
+        agent.observe(action, info["preference"], [number])
+        number += 1
+
+
+def run_cell(cell: Cell, timeout: float | None) -> dict[str, Any]:
+    """Runs a cell in this process, on one thread.
 
     Args:
         cell: what to run.
-        path: of the file.
         timeout: seconds after which the cell counts as failed, None for no limit; kept where the system has SIGALRM.
 
     Returns:
-        Whether it succeeded.
+        `task`, `strategy`, `target`, `seed`, `rows`; `error`, the traceback of one that failed, or None; `stopped`,
+        "slow" or None.
 
     Raises:
-        SourcesChanged: the code is another than the cell was made for; nothing is stored.
+        SourcesChanged: the code is another than the cell was made for.
     """
     torch.set_num_threads(1)
     # The same results on every device and with every number of processes.
     torch.backends.cudnn.deterministic = True
-    result: dict[str, Any] = {"cell": asdict(cell), "rows": [], "error": None}
-    if sources() != cell.sources:
+    result: dict[str, Any] = {**cell.place, "rows": [], "error": None, "stopped": None}
+    if sources([cell.environment, cell.agent]) != cell.sources:
         raise SourcesChanged("the sources have changed since the benchmark was started; start it again")
     try:
         with threadpool_limits(1), _time_limit(timeout):
-            result["rows"] = search(cell)
+            result["rows"], is_slow = search(cell)
+            result["stopped"] = "slow" if is_slow else None
     except Exception:
         result["error"] = traceback.format_exc()
-    write(path, json.dumps(result, indent=1) + "\n")
-    return result["error"] is None
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file that is there whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    return result
 
 
 @contextmanager

@@ -1,193 +1,236 @@
-"""`python -m benchmarks.report DIR`: the table of a benchmark, from what its searches have stored."""
+"""`python -m benchmarks.report DIR …`: tables and plots of a benchmark, from what its searches have stored."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jsonargparse
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow
+import pyarrow.parquet
 
-from benchmarks.cell import Row, write
-from benchmarks.statistics import LEVEL, REPLICATES, Estimate, estimate, interquartile_mean, paired_difference
+from agents.files import write
+from benchmarks import plots
+from benchmarks.rate_distortion import entropy
+from benchmarks.results import COLUMNS, GROUPS, THRESHOLDS, Outcome, Results, Section, fixed_rng
+from benchmarks.statistics import (
+    LEVEL,
+    REPLICATES,
+    Estimate,
+    Values,
+    paired_difference,
+    performance_profile,
+    probability_of_improvement,
+)
 
-MANIFEST = "run.json"
+
+def summary(results: Results) -> str:
+    """The compact tables: scores, areas, answers needed and seconds of each section and group, then who is best."""
+    return "\n\n".join(
+        part for section in results.sections for part in [f"## {section.title}", *_overview(results, section)]
+    )
 
 
-@dataclass(frozen=True)
-class Results:
-    """What the searches of one or several folders have stored.
+def markdown(results: Results, baseline: str | None = None) -> str:
+    """The report: how it was made, the summary, then of each task the plots, all tables, and what failed.
 
-    Attributes:
-        manifests: of the folders.
-        cells: of the searches that have ended, by task, strategy, target and seed.
+    Args:
+        results: of which.
+        baseline: strategy that all others are compared with; the first unless told.
+
+    Raises:
+        ValueError: no such strategy.
     """
-
-    manifests: list[dict[str, Any]]
-    cells: dict[tuple[str, str, int, int], dict[str, Any]]
-
-    @staticmethod
-    def load(folders: Sequence[Path]) -> Results:
-        """Reads folders of benchmarks; searches of other settings or sources that are left in them do not count.
-
-        Raises:
-            FileNotFoundError: a folder that holds no benchmark.
-            ValueError: the benchmarks have other targets, checkpoints or tasks, or different results of one search.
-        """
-        manifests = []
-        cells: dict[tuple[str, str, int, int], dict[str, Any]] = {}
-        keys: dict[tuple[str, str, int, int], str] = {}
-        for folder in folders:
-            if not (folder / MANIFEST).is_file():
-                raise FileNotFoundError(f"{folder} holds no benchmark")
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            manifests.append(manifest)
-            _check_alike(manifests[0], manifest, folder)
-            for key in manifest["cells"]:
-                path = folder / "cells" / f"{key}.json"
-                if not path.is_file():
-                    continue
-                stored = json.loads(path.read_text(encoding="utf-8"))
-                cell = stored["cell"]
-                place = cell["task"], cell["strategy"], cell["target"], cell["seed"]
-                if keys.setdefault(place, key) != key:
-                    raise ValueError(f"{folder} holds other results of {place[1]} on {place[0]} than a folder before")
-                cells[place] = stored
-        return Results(manifests, cells)
-
-    @property
-    def protocol(self) -> dict[str, Any]:
-        """`targets`, `seeds`, `first_seed`, `checkpoints`."""
-        protocol: dict[str, Any] = self.manifests[0]["protocol"]
-        return protocol
-
-    @property
-    def tasks(self) -> list[str]:
-        return list(dict.fromkeys(task for manifest in self.manifests for task in manifest["tasks"]))
-
-    @property
-    def strategies(self) -> list[str]:
-        """The baseline first."""
-        return list(dict.fromkeys(name for manifest in self.manifests for name in manifest["strategies"]))
-
-    @property
-    def rows(self) -> list[Row]:
-        """One for each search and checkpoint."""
-        return [row for place in sorted(self.cells) for row in self.cells[place]["rows"]]
-
-    @property
-    def failed(self) -> dict[str, str]:
-        """The last line of the error of each search that failed."""
-        return {
-            f"{task}, {strategy}, target {target}, seed {seed}": stored["error"].strip().splitlines()[-1]
-            for (task, strategy, target, seed), stored in sorted(self.cells.items())
-            if stored["error"] is not None
-        }
-
-    def values(self, task: str, strategy: str, column: str) -> NDArray[np.float64]:
-        """A column of the rows, (targets, seeds, checkpoints); NaN where a search has not succeeded."""
-        sizes = (self.protocol["targets"], self.protocol["seeds"], len(self.protocol["checkpoints"]))
-        found = np.full(sizes, np.nan)
-        for target, seed in np.ndindex(sizes[:2]):
-            stored = self.cells.get((task, strategy, target, seed))
-            if stored is not None and stored["error"] is None:
-                found[target, seed] = [row[column] for row in stored["rows"]]
-        return found
-
-
-def _check_alike(first: dict[str, Any], other: dict[str, Any], folder: Path) -> None:
-    for name, value in first["protocol"].items():
-        if other["protocol"][name] != value:
-            raise ValueError(f"{folder}: {name} is {other['protocol'][name]}, but {value} in the first folder")
-    for task in first["tasks"].keys() & other["tasks"].keys():
-        if first["tasks"][task] != other["tasks"][task]:
-            raise ValueError(f"{folder}: task {task} has other arguments than in the first folder")
-
-
-def markdown(results: Results) -> str:
-    """The report: how it was made, a table for each task, and what failed."""
-    parts = ["\n".join(f"- {line}" for line in _made(results))]
-    for task in results.tasks:
-        parts += [f"## {task}", _table(_task_rows(results, task))]
-    if results.failed:
-        parts += ["## Failed searches", "\n".join(f"- {place}: {why}" for place, why in results.failed.items())]
+    baseline = _baseline(results, baseline)
     names = " + ".join(dict.fromkeys(manifest["name"] for manifest in results.manifests))
-    return "\n\n".join([f"# Benchmark {names}", *parts]) + "\n"
+    parts = [f"# Benchmark {names}", _listed(_made(results))]
+    for number, section in enumerate(results.sections):
+        parts += [f"## {section.title}", *_overview(results, section)]
+        parts += [f"![{kind}]({_plot(number, section, kind)})" for kind in _KINDS] if section.outcomes else []
+        for group, heading in GROUPS.items():
+            if found := section.group(group):
+                parts += [f"### {heading}", *(_table(rows) for rows in _tables(results, section, found, baseline))]
+        if references := section.references(results.checkpoints):
+            parts += ["### Reference, which is no strategy and no bound", _table(_reference_rows(results, references))]
+    if results.failed:
+        parts += ["## Failed searches", _listed([f"{place}: {why}" for place, why in results.failed.items()])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _highlights(results: Results) -> list[int]:
+    """The numbers of answers that the summary tells of."""
+    *before, last = results.protocol["checkpoints"]
+    return [answers for answers in before if answers in (30, 100)] + [last]
+
+
+def _baseline(results: Results, told: str | None) -> str:
+    if told is not None and told not in results.groups:
+        raise ValueError(f"baseline: no strategy {told!r}; there are {', '.join(results.groups)}")
+    return told or next(iter(results.groups), "")
 
 
 def _made(results: Results) -> list[str]:
     """How it was made, line by line."""
     protocol = results.protocol
     lines = []
-    for manifest in results.manifests:
-        made = manifest["made"]
+    for made in (manifest["made"] for manifest in results.manifests):
         commit = "no checkout" if made["commit"] is None else f"commit {made['commit']}"
         lines += [
             f"`{made['command']}`",
-            f"pbg-env {made['version']}, {commit}, sources {made['sources']}",
+            f"pbg-env {made['version']}, {commit}",
             f"{made['processor']}, {made['cpus']} CPUs, {made['jobs']} searches at once, one thread each",
         ]
     return [
-        *lines,
-        f"{protocol['targets']} targets × {protocol['seeds']} seeds, the same for every strategy, from the first seed "
-        f"{protocol['first_seed']}",
-        f"Score of the destination after so many answers: 0 is a random picture, 1 the target. In brackets the "
-        f"{LEVEL:.0%} bootstrap interval of {REPLICATES:,} replicates that resample targets, then seeds within them; "
-        f"differences are paired by target and seed",
+        *dict.fromkeys(lines),
+        f"Targets: {protocol['targets']}, the same for every strategy, from the first seed {protocol['first_seed']}; "
+        f"searches towards each: {protocol['seeds']}",
+        f"Score after so many answers: 0 is a random picture, 1 the target; the interquartile mean over searches. In "
+        f"brackets the {LEVEL:.0%} bootstrap interval of {REPLICATES:,} replicates that resample targets, then seeds "
+        f"within them",
+        "Area: the mean score over all answers, by the lines between checkpoints. Answers to a score: where this line "
+        "first gets there, the median over searches and the share of them that did",
+        "Differences are paired by target and seed; P is the probability that a search does better than one of the "
+        "other strategy's on the same task",
     ]
 
 
-def _task_rows(results: Results, task: str) -> list[list[str]]:
-    """Heading, then a row for each strategy that has anything to tell."""
+def _overview(results: Results, section: Section) -> list[str]:
+    """The summary of a section."""
+    highlights = _highlights(results)
+    parts = []
+    for group, heading in GROUPS.items():
+        rows = [["strategy", *map(str, highlights), "area", "to 0.6", "to 0.7", "s per answer"]]
+        for found in section.group(group):
+            rows.append(
+                [found.label, *(_shown(found.score(answers), 2) for answers in highlights), _area(results, found, 2)]
+                + [_needed(found, level) for level in (0.6, 0.7)]
+                + [f"{found.thinking:.3g}"]
+            )
+        if len(rows) > 1:
+            parts += [f"**{heading}**", _table(rows)]
+    parts.append(_listed(_words(results, section)))
+    return [part for part in parts if part]
+
+
+def _words(results: Results, section: Section) -> list[str]:
+    """Who is best, where the reference agent loses, and what the marks mean."""
+    lines = []
+    for group in ("scratch", "pretrained"):
+        complete = [found for found in section.group(group) if found.is_complete]
+        best = []
+        for answers in _highlights(results):
+            reached = {found.name: at.value for found in complete if (at := found.score(answers)) is not None}
+            if reached:
+                name = max(reached, key=lambda name: reached[name])
+                best.append(f"at {answers} answers `{name}` ({reached[name]:.3f})")
+        if best:
+            lines.append(f"{GROUPS[group]} the best is " + ", ".join(best))
+        reference = next((found for found in complete if "reference" in found.name.lower()), None)
+        if reference is not None:
+            lines += [_losses(reference, complete, answers) for answers in _highlights(results)
+                      if answers in reference.answers]  # fmt: skip
+    if any(found.is_slow for found in section.outcomes):
+        lines.append("† thinks too long for searches of full length: it counts as far as all its searches have come")
+    if section.empty:
+        names = ", ".join(f"`{name}` ({searches} searches)" for name, searches in section.empty.items())
+        lines.append(f"No target is complete yet of {names}")
+    return lines
+
+
+def _losses(reference: Outcome, others: list[Outcome], answers: int) -> str:
+    """Whom the reference agent loses to after so many answers: clearly, where the interval leaves out 0."""
+    found = {other.name: both[0] for other in others
+             if other is not reference and (both := _compared(other, reference, answers)) is not None}  # fmt: skip
+    ahead = sorted((name for name in found if found[name].value > 0), key=lambda name: -found[name].value)
+    parts = []
+    for how, names in (
+        ("clearly", [name for name in ahead if found[name].low > 0]),
+        ("perhaps", [name for name in ahead if not found[name].low > 0]),
+    ):
+        if names:
+            parts.append(f"{how} to " + ", ".join(f"`{name}` by {_shown(found[name], 3)}" for name in names))
+    return f"At {answers} answers `{reference.name}` loses {'; '.join(parts) or 'to none of them'}"
+
+
+def _compared(ours: Outcome, theirs: Outcome, answers: int) -> tuple[Estimate, Estimate] | None:
+    """The difference and the probability of improvement, on the targets both have; None where there are none."""
+    shared = sorted(set(ours.targets) & set(theirs.targets))
+    values, baseline = ours.scores_at(answers, shared), theirs.scores_at(answers, shared)
+    if not shared or values is None or baseline is None:
+        return None
+    return paired_difference(values, baseline, fixed_rng()), probability_of_improvement(values, baseline, fixed_rng())
+
+
+def _tables(results: Results, section: Section, outcomes: list[Outcome], baseline: str) -> list[list[list[str]]]:
+    """Of one group: scores, answers needed, differences to the baseline where it is there, and costs."""
+    highlights = _highlights(results)
     checkpoints = results.protocol["checkpoints"]
-    baseline, last = results.strategies[0], checkpoints[-1]
-    against = results.values(task, baseline, "score")
-    heading = ["strategy", *map(str, checkpoints), f"middle half at {last}", f"minus {baseline} at {last}", "effect",
-               "thinking, s per answer", "ties", "searches"]  # fmt: skip
-    rows = [heading]
-    for name in results.strategies:
-        scores = results.values(task, name, "score")
-        done = int(np.isfinite(scores[:, :, -1]).sum())
-        row = [name, *["—"] * (len(heading) - 2), f"{done} of {scores[:, :, -1].size}"]
-        # Means over seeds are only comparable where none of the seeds is missing.
-        complete = np.isfinite(scores).all(axis=(1, 2))
-        if complete.any() and not complete.all():
-            # Other targets may be easier: such a row is no match for those of all targets.
-            row[0] = f"{name} (on {complete.sum()} of {scores.shape[0]} targets alone)"
-        if complete.any():
-            kept = scores[complete]
-            row[1 : len(checkpoints) + 1] = [_shown(estimate(kept[:, :, i], _rng())) for i in range(len(checkpoints))]
-            row[-6] = _shown(estimate(kept[:, :, -1], _rng(), interquartile_mean))
-            row[-3] = f"{results.values(task, name, 'thinking')[complete][:, :, -1].mean():.4f}"
-            row[-2] = f"{results.values(task, name, 'ties')[complete][:, :, -1].mean():.0%}"
-        paired = complete & np.isfinite(against).all(axis=(1, 2))
-        if name != baseline and paired.any():
-            difference = paired_difference(scores[paired][:, :, -1], against[paired][:, :, -1], _rng())
-            row[-5], row[-4] = _shown(difference, "+"), difference.effect
+    scores = [["score after", *(f"**{n}**" if n in highlights else str(n) for n in checkpoints), "area"]]
+    needed = [["answers to a score of", *(f"{level:g}" for level in THRESHOLDS)]]
+    costs = [["cost", "thinking, s per answer", "pictures per answer", "both good", "both bad",
+              "bits per answer, at most", "searches"]]  # fmt: skip
+    for found in outcomes:
+        scores.append([found.label, *(_shown(found.score(n), 3) for n in checkpoints), _area(results, found, 3)])
+        needed.append([found.label, *(_needed(found, level) for level in THRESHOLDS)])
+        asked = found.counts.sum()
+        shares = [f"{count / asked:.0%}" if asked else "—" for count in found.counts[2:]]
+        pictures = f"{found.columns['generated'][..., -1].sum() / asked:.1f}" if asked else "—"
+        costs.append([found.label, f"{found.thinking:.4f}", pictures, *shares, f"{entropy(found.counts):.2f}",
+                      found.searches])  # fmt: skip
+    against = next((found for found in section.outcomes if found.name == baseline), None)
+    compared = [] if against is None else [_differences(outcomes, against, highlights)]
+    return [scores, needed, *compared, costs]
+
+
+def _differences(outcomes: list[Outcome], against: Outcome, highlights: list[int]) -> list[list[str]]:
+    rows = [[f"minus {against.name} at", *(text for n in highlights for text in (str(n), "P", "effect"))]]
+    for found in outcomes:
+        row = [found.label]
+        for answers in highlights:
+            both = None if found is against else _compared(found, against, answers)
+            row += ["—"] * 3 if both is None else [_shown(both[0], 3, "+"), _shown(both[1], 2), both[0].effect]
         rows.append(row)
     return rows
 
 
-def _rng() -> np.random.Generator:
-    """Always the same: a table drawn again is the same table, and strategies are resampled alike."""
-    return np.random.default_rng(0)
+def _reference_rows(results: Results, references: dict[str, Values]) -> list[list[str]]:
+    heading = ["score after", *map(str, results.protocol["checkpoints"])]
+    return [heading, *([name, *(f"{score:.3f}" for score in scores)] for name, scores in references.items())]
 
 
-def _shown(found: Estimate, sign: str = "") -> str:
+def _area(results: Results, found: Outcome, digits: int) -> str:
+    """Only of whole curves: those of a slow strategy are lower for being shorter."""
+    return _shown(found.area if len(found.answers) == len(results.checkpoints) else None, digits)
+
+
+def _needed(found: Outcome, level: float) -> str:
+    (value, low, high), share = found.answers_to[level]
+    budget = found.answers[-1]
+    texts = [f"{number:.0f}" if number <= budget else f">{budget:.0f}" for number in (value, low, high)]
+    interval = f" [{texts[1]}, {texts[2]}]" if not np.isnan(low) and len(set(texts)) > 1 else ""
+    return f"{texts[0]}{interval}, {share:.0%}"
+
+
+def _shown(found: Estimate | None, digits: int, sign: str = "") -> str:
+    if found is None:
+        return "—"
     # Adding 0 takes the sign from what is rounded to −0.
-    value, low, high = (f"{round(number, 3) + 0.0:{sign}.3f}" for number in found)
+    value, low, high = (f"{round(number, digits) + 0.0:{sign}.{digits}f}" for number in found)
     return value if np.isnan(found.low) else f"{value} [{low}, {high}]"
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _table(rows: list[list[str]]) -> str:
     """Columns as wide as their widest entry: it is read as plain text, too."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     lines.insert(1, ["-" * width for width in widths])
@@ -197,31 +240,86 @@ def _table(rows: list[list[str]]) -> str:
 def long_format(results: Results) -> str:
     """All rows as CSV."""
     text = io.StringIO()
-    if results.rows:
-        table = csv.DictWriter(text, list(results.rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(results.rows)
+    table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(results.rows)
     return text.getvalue()
+
+
+_KINDS = ("scores", "profiles", "answers", "thinking")
+
+
+def _plot(number: int, section: Section, kind: str) -> str:
+    """The number keeps apart what is one to a file system."""
+    return f"plots/{number}_{re.sub(r'[^A-Za-z0-9]+', '_', section.title).strip('_')}_{kind}.png"
+
+
+def write_report(results: Results, folder: Path, baseline: str | None = None) -> str:
+    """Writes `report.md`, `rows.csv`, `rows.parquet` and `plots`, and returns the summary.
+
+    Args:
+        results: of which.
+        folder: made when missing.
+        baseline: as of `markdown`.
+
+    Raises:
+        ValueError: as `markdown`.
+    """
+    text = markdown(results, baseline)
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    write(folder / "report.md", text)
+    write(folder / "rows.csv", long_format(results))
+    table = pyarrow.table({column: [row[column] for row in results.rows] for column in COLUMNS})
+    pyarrow.parquet.write_table(table, folder / "rows.parquet")
+    looks = plots.looks(list(results.groups), list(results.groups.values()))
+    for number, section in enumerate(results.sections):
+        if section.outcomes:
+            _draw(results, section, looks, [folder / _plot(number, section, kind) for kind in _KINDS])
+    return summary(results)
+
+
+def _draw(results: Results, section: Section, looks: dict[str, plots.Look], paths: list[Path]) -> None:
+    # Finest at the beginning, where the curve is steepest.
+    fine = results.checkpoints[-1] * np.linspace(0.0, 1.0, 201) ** 2
+    references = {name: (fine, scores) for name, scores in section.references(fine).items()}
+    outcomes = {found.label: found for found in section.outcomes}
+    look = {label: looks[found.name] for label, found in outcomes.items()}
+    curves = [plots.Curve(label, found.answers.tolist(), found.curve) for label, found in outcomes.items()]
+    plots.draw_curves(paths[0], section.title, curves, look, references)
+    thresholds = np.linspace(0.0, 1.0, 101)
+    panels = {
+        f"after {answers} answers": {
+            label: performance_profile(scores, thresholds, fixed_rng())
+            for label, found in outcomes.items()
+            if (scores := found.scores_at(answers, found.targets)) is not None
+        }
+        for answers in _highlights(results)[-2:]
+    }
+    plots.draw_profiles(paths[1], section.title, panels, thresholds, look)
+    medians = {label: found.answers_to for label, found in outcomes.items()}
+    budgets = {label: float(found.answers[-1]) for label, found in outcomes.items()}
+    plots.draw_answers(paths[2], section.title, medians, budgets, look)
+    plots.draw_thinking(paths[3], section.title, {label: found.thinking for label, found in outcomes.items()}, look)
 
 
 def main(arguments: list[str] | None = None) -> None:
     line = jsonargparse.ArgumentParser(
-        prog="python -m benchmarks.report", description="Draws the table of a benchmark again, from one folder or more."
+        prog="python -m benchmarks.report",
+        description="Draws the report of a benchmark again, from one folder or more.",
     )
     line.add_argument("folders", type=Path, nargs="+", help="of `python -m benchmarks.run`")
-    line.add_argument("--markdown", type=Path | None, default=None, help="a file for the table")
-    line.add_argument("--csv", type=Path | None, default=None, help="a file for all rows, one a search and checkpoint")
+    line.add_argument("--out", type=Path | None, default=None, help="folder of the report; of one folder, that folder")
+    line.add_argument("--baseline", type=str | None, default=None, help="strategy to compare with; the first")
     settings = line.parse_args(arguments)
+    out = settings.out or (settings.folders[0] if len(settings.folders) == 1 else None)
     try:
         results = Results.load(settings.folders)
-        text = markdown(results)
-        if settings.markdown is not None:
-            write(settings.markdown, text)
-        if settings.csv is not None:
-            write(settings.csv, long_format(results))
+        text = summary(results) if out is None else write_report(results, out, settings.baseline)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print(text)
+    where = "nothing is written; --out FOLDER says where to" if out is None else f"everything: {out / 'report.md'}"
+    print(where, file=sys.stderr)
 
 
 if __name__ == "__main__":

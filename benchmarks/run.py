@@ -8,23 +8,47 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jsonargparse
 import yaml
-from joblib import Parallel, cpu_count, delayed, parallel_config
-from joblib.externals.loky.process_executor import BrokenProcessPool
-from jsonargparse.typing import PositiveInt
+from jsonargparse.typing import NonNegativeFloat, PositiveInt
 from tqdm import tqdm
 
-from benchmarks.cell import Cell, SourcesChanged, run_cell, sources, write
-from benchmarks.report import MANIFEST, Results, long_format, markdown
+from agents.files import write
+from benchmarks.cell import Cell, SourcesChanged, run_cell
+from benchmarks.engines import Engine, Failure, Job, run_all
+from benchmarks.report import summary, write_report
+from benchmarks.results import MANIFEST, Results
 from benchmarks.suite import Suite
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class Shard(NamedTuple):
+    """The searches towards every `of`-th target, from the `number`-th on; both from 1."""
+
+    number: int
+    of: int
+
+    @staticmethod
+    def read(text: str) -> Shard:
+        """From text such as "2/4".
+
+        Raises:
+            ValueError: other text, or a number out of range.
+        """
+        first, slash, second = text.partition("/")
+        if not (slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
+            raise ValueError(f"shard is {text!r}; expected one such as 2/4, the second of four")
+        return Shard(int(first), int(second))
+
+    def holds(self, cell: Cell) -> bool:
+        return cell.target % self.of == self.number - 1
 
 
 def parser() -> jsonargparse.ArgumentParser:
@@ -33,10 +57,16 @@ def parser() -> jsonargparse.ArgumentParser:
         description="Compares strategies of searching. A run that was stopped goes on where it was.",
     )
     line.add_argument("--config", action="config", help="YAML file with any of the settings below")
-    line.add_class_arguments(Suite, instantiate=False)
+    line.add_class_arguments(Suite, instantiate=False, sub_configs=True)
     line.add_argument("--out", type=Path | None, default=None, help="the results' folder; runs/benchmarks/NAME")
-    line.add_argument("--jobs", type=PositiveInt, default=cpu_count(), help="searches at once, each one thread")
+    line.add_argument("--engine", type=Literal["joblib", "ray", "inline"], default="joblib", help="processes of this "
+                      "machine, a Ray of this machine or a cluster, or this process")  # fmt: skip
+    line.add_argument("--jobs", type=PositiveInt | None, default=None, help="searches at once; one for each CPU")
+    line.add_argument("--address", type=str | None, default=None, help="of a Ray cluster, HOST:PORT or auto")
+    line.add_argument("--num_gpus", type=NonNegativeFloat, default=0.0, help="that Ray reserves for each search")
     line.add_argument("--only", type=str, nargs="+", default=None, help="run these strategies alone: NAME NAME …")
+    line.add_argument("--shard", type=str, default="1/1", help="run every N-th target alone, as in 2/4; give each "
+                      "shard a folder of its own, `python -m benchmarks.report` merges them")  # fmt: skip
     line.add_argument("--retry_failed", "--retry-failed", type=bool, nargs="?", const=True, default=False,
                       help="run searches that failed before once more")  # fmt: skip
     return line
@@ -52,31 +82,31 @@ def main(arguments: list[str] | None = None) -> None:
         failed = run(
             suite,
             folder,
-            jobs=settings.jobs,
+            Engine(settings.engine, settings.jobs, settings.address, settings.num_gpus),
+            shard=Shard.read(settings.shard),
             only=settings.only,
             retry_failed=settings.retry_failed,
             command=shlex.join(["python", "-m", "benchmarks.run", *told]),
         )
         results = Results.load([folder])
-        text = markdown(results)
-        write(folder / "report.md", text)
-        write(folder / "rows.csv", long_format(results))
-    except BrokenProcessPool:
-        sys.exit("error: a process was killed, perhaps for want of memory; the same command goes on from here")
+        write_report(results, folder)
     except (SourcesChanged, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")
-    print(text)
-    print(f"everything: {folder}", file=sys.stderr)
+    print(summary(results))
+    for place, why in results.failed.items():
+        print(f"- {place}: {why}")
+    print(f"everything: {folder / 'report.md'}", file=sys.stderr)
     sys.exit(1 if failed else 0)
 
 
 def run(
     suite: Suite,
     folder: Path,
+    engine: Engine,
     *,
-    jobs: int = 1,
+    shard: Shard = Shard(1, 1),
     only: list[str] | None = None,
     retry_failed: bool = False,
     command: str = "",
@@ -84,9 +114,10 @@ def run(
     """Runs the searches of a suite that the folder does not hold yet.
 
     Args:
-        suite: of which all searches belong to the folder.
+        suite: whose searches belong to the folder.
         folder: made when missing. `cells` holds a file for each search, `run.json` which of them are this suite's.
-        jobs: processes; with 1 this process does it all.
+        engine: what runs them.
+        shard: which of the suite's targets belong to the folder.
         only: strategies to run; None for all.
         retry_failed: whether searches that failed before are run again.
         command: how this was called, for the report.
@@ -96,37 +127,34 @@ def run(
 
     Raises:
         ValueError: a strategy or setting that does not exist.
-        BrokenProcessPool: a process was killed; what it was at is run next time.
+        SourcesChanged: the code is another than when this was called.
     """
     unknown = sorted(set(only or []) - set(suite.strategies))
     if unknown:
         raise ValueError(f"only: no strategies {', '.join(unknown)}; there are {', '.join(suite.strategies)}")
-    cells = list(suite.cells())
+    cells = [cell for cell in suite.cells() if shard.holds(cell)]
     (folder / "cells").mkdir(parents=True, exist_ok=True)
-    write(folder / MANIFEST, json.dumps(_manifest(suite, cells, jobs, command), indent=1) + "\n")
-    wanted = [cell for cell in cells if only is None or cell.strategy in only]
-    paths = {cell.key: folder / "cells" / f"{cell.key}.json" for cell in wanted}
-    before = {cell.key: _succeeded(paths[cell.key]) for cell in wanted}
-    missing = [cell for cell in wanted if before[cell.key] is None or (retry_failed and not before[cell.key])]
-    failed = sum(before[cell.key] is False for cell in wanted) if not retry_failed else 0
+    made = _made(engine, command)
+    write(folder / MANIFEST, json.dumps(_manifest(suite, cells, made), indent=1) + "\n")
+    wanted = {cell.key: cell for cell in cells if only is None or cell.strategy in only}
+    before = {key: _succeeded(_path(folder, key)) for key in wanted}
+    missing = [key for key in wanted if before[key] is None or (retry_failed and not before[key])]
+    failed = sum(before[key] is False for key in wanted) if not retry_failed else 0
     print(f"{len(wanted) - len(missing)} of {len(wanted)} searches are there already", file=sys.stderr)
-    with tqdm(total=len(missing), desc=suite.name, unit="search", smoothing=0.05, disable=not missing) as progress:
-        for succeeded in _run_all(missing, paths, jobs, suite.timeout):
-            failed += not succeeded
+    jobs = [Job(key, partial(run_cell, wanted[key], suite.timeout), suite.timeout) for key in missing]
+    with tqdm(total=len(jobs), desc=suite.name, unit="search", smoothing=0.05, disable=not jobs) as progress:
+        for job, result in run_all(jobs, engine, stop_on=(SourcesChanged,)):
+            if isinstance(result, Failure):
+                result = wanted[job.key].place | {"rows": [], "error": result.why, "stopped": None}
+            write(_path(folder, job.key), json.dumps(result | {"commit": made["commit"]}) + "\n")
+            failed += result["error"] is not None
             progress.set_postfix({"failed": failed} if failed else {}, refresh=False)
             progress.update()
     return failed
 
 
-def _run_all(cells: list[Cell], paths: dict[str, Path], jobs: int, timeout: float | None) -> Iterator[bool]:
-    """Whether each of the cells succeeded, in the order in which they end."""
-    calls = (delayed(run_cell)(cell, paths[cell.key], timeout) for cell in cells)
-    if min(jobs, len(cells)) <= 1:
-        for function, arguments, named in calls:
-            yield function(*arguments, **named)
-        return
-    with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-        yield from Parallel(return_as="generator_unordered", batch_size=1)(calls)
+def _path(folder: Path, key: str) -> Path:
+    return folder / "cells" / f"{key}.json"
 
 
 def _succeeded(path: Path) -> bool | None:
@@ -137,23 +165,29 @@ def _succeeded(path: Path) -> bool | None:
         return None
 
 
-def _manifest(suite: Suite, cells: list[Cell], jobs: int, command: str) -> dict[str, Any]:
+def _manifest(suite: Suite, cells: Sequence[Cell], made: dict[str, Any]) -> dict[str, Any]:
     """Which searches the suite is made of, and how they were made."""
     return {
         "name": suite.name,
         "protocol": {name: getattr(suite, name) for name in ("first_seed", "targets", "seeds", "checkpoints")},
-        "tasks": {cell.task: cell.environment for cell in cells},
-        "strategies": {cell.strategy: cell.agent for cell in cells},
-        "cells": [cell.key for cell in cells],
-        "made": {
-            "command": command,
-            "jobs": jobs,
-            "cpus": os.cpu_count(),
-            "processor": _processor(),
-            "version": version("pbg-env"),
-            "commit": _commit(),
-            "sources": sources(),
+        "tasks": {task.name: vars(task) for task in suite.tasks},
+        "strategies": {
+            cell.strategy: {"agent": cell.agent, "class": suite.strategies[cell.strategy].group} for cell in cells
         },
+        "cells": {cell.key: list(cell.place.values()) for cell in cells},
+        "made": made,
+    }
+
+
+def _made(engine: Engine, command: str) -> dict[str, Any]:
+    return {
+        "command": command,
+        "engine": engine.kind,
+        "jobs": engine.jobs or os.cpu_count(),
+        "cpus": os.cpu_count(),
+        "processor": _processor(),
+        "version": version("pbg-env"),
+        "commit": _commit(),
     }
 
 

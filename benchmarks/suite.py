@@ -7,14 +7,19 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import yaml
 from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
 from agents.reference.__main__ import parser as reference_parser
 from agents.reference.agent import ReferenceAgent
-from benchmarks.cell import Cell, agent_from, agent_parser, named_files, sources
+from benchmarks.cell import PRIOR, Cell, agent_from, agent_parser
+from benchmarks.sources import named_files, sources
+
+Group = Literal["scratch", "pretrained", "ceiling"]
+"""Whether a strategy knows nothing but the generator before its first answer, has learned from simulated users of it,
+or knows the target and is no competitor."""
 
 _REFERENCE = f"{ReferenceAgent.__module__}.{ReferenceAgent.__qualname__}"
 
@@ -26,45 +31,56 @@ class Task:
     Args:
         name: of the task.
         max_queries: the budget of answers.
+        targets: "prior": pictures that the generator can make; "portraits": drawn ones that it never saw; a folder of
+            pictures; or None for wishes without a target, which the similarity says all of.
+        similarity: as the environments describe it; "{target}" in it stands for the target's number, so that a family
+            of wishes has as many members as there are targets.
         generator: this and all others as the environments describe them.
     """
 
     name: str
     max_queries: PositiveInt
+    targets: str | None = PRIOR
+    similarity: str | None = None
     generator: str = "avatars"
     discriminator: str | None = None
     scale: int = -1
-    similarity: str | None = None
     teacher: str | dict[str, float | str | None] = "oracle"
     device: str = "cpu"
 
-    @property
-    def environment(self) -> dict[str, Any]:
-        """Arguments of the environment."""
-        return {name: value for name, value in vars(self).items() if name != "name"} | {"goal": None}
+    def environment(self, target: int) -> dict[str, Any]:
+        """Arguments of the environment towards a target."""
+        told = {name: value for name, value in vars(self).items() if name not in ("name", "targets")}
+        if self.similarity is not None:
+            told["similarity"] = self.similarity.replace("{target}", str(target))
+        return told | {"target": None if self.targets is None else PRIOR, "goal": None}
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """A way to search: a configuration of the reference agent, or any agent by its class.
+    """A way to search: a configuration of the reference agent, or any agent or learner by its class.
 
     Args:
         config: a YAML file of `python -m agents.reference`, of which the part `agent` counts.
         overrides: settings that differ from it, such as `agent.pairing.init_args.limit: 5`, or a whole stage by
             `agent.pairing: {class_path: …, init_args: {…}}`.
-        agent: in place of `config`, the `class_path` of any `agents.base.Agent` and its `init_args`.
+        agent: in place of `config`, the `class_path` of any `agents.base.Agent` or `Learner` and its `init_args`.
+        group: "scratch", "pretrained" or "ceiling", which are compared apart.
     """
 
     config: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     agent: dict[str, Any] | None = None
+    group: Group = "scratch"
 
     def resolved(self) -> dict[str, Any]:
         """`class_path` and `init_args` of the agent with every setting told, as plain data.
 
         Raises:
-            ValueError: neither or both of `config` and `agent`, or settings the agent does not have.
+            ValueError: neither or both of `config` and `agent`, an unknown group, or settings the agent does not have.
         """
+        if self.group not in get_args(Group):
+            raise ValueError(f"group is {self.group!r}, expected one of {', '.join(get_args(Group))}")
         if (self.config is None) == (self.agent is None):
             raise ValueError("expected either config or agent")
         if self.overrides and self.config is None:
@@ -112,6 +128,8 @@ class Suite:
         first_seed: what the targets and all else are drawn from; other numbers give other targets.
         checkpoints: numbers of answers after which the score is recorded, ascending.
         timeout: seconds after which a search counts as failed.
+        slow: seconds of thinking an answer above which a strategy is slow; None where none is.
+        slow_stops_at: the checkpoint at which slow strategies stop.
 
     Raises:
         ValueError: no tasks, strategies or checkpoints, equal names, or checkpoints out of order or beyond a budget.
@@ -123,8 +141,10 @@ class Suite:
     targets: PositiveInt
     seeds: PositiveInt
     first_seed: NonNegativeInt
-    checkpoints: list[PositiveInt]
+    checkpoints: list[NonNegativeInt]
     timeout: PositiveFloat | None = None
+    slow: PositiveFloat | None = None
+    slow_stops_at: PositiveInt = 100
 
     def __post_init__(self) -> None:
         for name in ("tasks", "strategies", "checkpoints"):
@@ -168,7 +188,9 @@ class Suite:
     def cells(self) -> Iterator[Cell]:
         """All searches, those of one target and seed side by side, so that all strategies advance together."""
         agents = self.agents()
-        files = {task.name: named_files(task.environment) for task in self.tasks}
+        code = {(task.name, name): sources([task.environment(0), agent])
+                for task in self.tasks for name, agent in agents.items()}  # fmt: skip
+        files = {task.name: named_files([task.environment(0), task.targets]) for task in self.tasks}
         of_agents = {name: named_files(agent) for name, agent in agents.items()}
         for seed in range(self.seeds):
             for target in range(self.targets):
@@ -181,8 +203,11 @@ class Suite:
                             seed=seed,
                             first_seed=self.first_seed,
                             checkpoints=tuple(self.checkpoints),
-                            environment=task.environment,
+                            targets=task.targets,
+                            environment=task.environment(target),
                             agent=agent,
+                            slow=self.slow,
+                            slow_stops_at=self.slow_stops_at,
                             files=files[task.name] | of_agents[name],
-                            sources=sources(),
+                            sources=code[task.name, name],
                         )

@@ -7,6 +7,7 @@ is nearer.
 
 from gymnasium.envs.registration import register
 
+from pbg_env import cache
 from pbg_env.answers import AnswerLog
 from pbg_env.ascent import ascend
 from pbg_env.envs import PreferenceEnv, PreferencePairsEnv, PreferencePairsVectorEnv, PreferenceVectorEnv
@@ -45,6 +46,7 @@ __all__ = [
     "UtilityOracle",
     "as_perceived",
     "ascend",
+    "cache",
     "clip_noise",
     "load_discriminator",
     "load_generator",

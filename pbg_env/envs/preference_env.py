@@ -61,6 +61,15 @@ class SearchEnv(WithSearches, gym.Env[Any, Any], EzPickle):
         """
         return self._searches.wish(0).target
 
+    @property
+    def oracle(self) -> Oracle:
+        """Who answers. Not for agents.
+
+        Raises:
+            ResetNeeded: there is no search yet.
+        """
+        return self._searches.wish(0).oracle
+
     def evaluate(self, noise: NDArray[np.floating]) -> Any:
         """The hidden score of noise: 0 for a random medium, 1 for the best the generator can do.
 
