@@ -26,18 +26,22 @@ class OnePlusOne(Agent):
     Args:
         step: at the begin, in units of noise a component.
         growth: of the step by a success; a failure shrinks it by the fourth root.
+        from_middle: begins at z = 0 instead of at a sample of the prior.
     """
 
-    def __init__(self, step: float = 1.0, growth: float = 1.1) -> None:
+    def __init__(self, step: float = 1.0, growth: float = 1.1, from_middle: bool = False) -> None:
         super().__init__()
         if step <= 0 or growth <= 1:
             raise ValueError(f"step is {step} and growth {growth}, expected above 0 and above 1")
         self.step = step
         self.growth = growth
+        self.from_middle = from_middle
 
     def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:
         self._rng = rng
         self._best = sample_noise((generator.noise_dim,), rng)
+        if self.from_middle:
+            self._best[:] = 0.0
         self._length = self.step
         self._mutate()
 

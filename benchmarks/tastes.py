@@ -1,15 +1,7 @@
 """Tastes: simulated users who want no particular picture, each in many variants.
 
-By name, a variant's number at its end; without one it is number 0, the plain one:
-
-| name | |
-|---|---|
-| `oracle="benchmarks.tastes:warm_colours_3"` | somebody who answers as the teacher "noisy" |
-| `oracle="benchmarks.tastes:exact_warm_colours_3"` | somebody who always names the better one |
-| `similarity="benchmarks.tastes:utility_of_warm_colours_3"`, `target=None` | the wish alone, for any teacher |
-
-The first two standardise on the prior of the embedded generator, the last on that of the environment. All utilities are
-differentiable.
+`similarity="benchmarks.tastes:warm_colours_3"` with `target=None` is somebody with the variant 3 of a taste, and any
+teacher. All utilities are differentiable, and named for the cache of what is best.
 """
 
 from __future__ import annotations
@@ -17,24 +9,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.factor_regressor import FACTORS, factor_regressor
-from pbg_env import (
-    TEACHERS,
-    Discriminator,
-    Generator,
-    PriorBank,
-    UtilityOracle,
-    load_discriminator,
-    load_generator,
-    sample_noise,
-)
+from benchmarks.factor_regressor import FACTORS, WEIGHTS, factor_regressor
+from benchmarks.sources import file_hash
+from pbg_env import Discriminator, Generator, load_discriminator, load_generator, sample_noise
 
 Utility = Callable[[Tensor], Tensor]
 """Media (batch, *shape) in [0, 1] → (batch,), higher is better."""
@@ -179,8 +164,7 @@ _TASTES: dict[str, Callable[[int], Utility]] = {
     "linear_in_features": LinearInFeatures,
     "quadratic_in_features": QuadraticInFeatures,
 }
-_TEACHERS = {"": "noisy", "exact_": "oracle"}
-_NAME = re.compile(rf"({'|'.join(_TEACHERS)}|utility_of_)({'|'.join(_TASTES)})(?:_(0|[1-9][0-9]*))?")
+_NAME = re.compile(rf"({'|'.join(_TASTES)})_(0|[1-9][0-9]*)")
 
 
 @cache
@@ -196,7 +180,10 @@ def taste(name: str, number: int = 0) -> Utility:
     """
     if name not in _TASTES or number < 0:
         raise ValueError(f"no taste {name!r} with number {number}; expected {', '.join(_TASTES)}, and a number from 0")
-    return _TASTES[name](number)
+    found: Any = _TASTES[name](number)
+    # What the best is depends on the code and on what it reads factors with.
+    found.name = ":".join((__name__, name, str(number), *map(file_hash, (Path(__file__), WEIGHTS))))
+    return found
 
 
 def _demand_pictures(media: Tensor) -> None:
@@ -209,18 +196,11 @@ def _demand_variant(name: str, number: int, count: int) -> None:
         raise ValueError(f"{name} has the numbers 0 to {count - 1}, but {number} was asked for")
 
 
-def _oracle(utility: Utility, teacher: str) -> UtilityOracle:
-    return UtilityOracle(utility, TEACHERS[teacher], PriorBank.of(_generator()))
-
-
 def __getattr__(name: str) -> Any:
-    """What a name such as "exact_warm_colours_3" stands for: see the top of the module."""
+    """What a name such as "warm_colours_3" stands for."""
     if (found := _NAME.fullmatch(name)) is None:
         raise AttributeError(
-            f"no taste {name!r}; expected {', '.join(_TASTES)}, with a number of the variant after it if wanted, as in "
-            f"'warm_colours_3', and before it nothing, 'exact_' or 'utility_of_'"
+            f"no taste {name!r}; expected {', '.join(_TASTES)}, with the number of the variant after it, as in "
+            f"'warm_colours_3'"
         )
-    utility = taste(found[2], int(found[3] or 0))
-    if found[1] == "utility_of_":
-        return utility
-    return partial(_oracle, utility, _TEACHERS[found[1]])
+    return taste(found[1], int(found[2]))

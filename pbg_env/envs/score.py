@@ -101,10 +101,12 @@ class Score:
     def _key(self) -> tuple[Any, ...] | None:
         """Names weights, oracle and target in the cache; None where one of them has no name."""
         weights = getattr(self._generator, "weights", None)
-        if weights is None or not isinstance(self._oracle, TargetOracle) or self._oracle.similarity.name is None:
+        if weights is None or not isinstance(self._oracle, UtilityOracle) or self._oracle.name is None:
             return None
-        target = self._oracle.target.float().cpu().numpy().tobytes()
-        return ("best", str(weights), str(self._generator.media.shape), self._oracle.similarity.name, target)
+        target = b""
+        if isinstance(self._oracle, TargetOracle):
+            target = self._oracle.target.float().cpu().numpy().tobytes()
+        return ("best", str(weights), str(self._generator.media.shape), self._oracle.name, target)
 
     def _search(self) -> NDArray[np.float64]:
         # The same starts for every target: the caches of two machines hold the same numbers.

@@ -163,7 +163,10 @@ class Wishes:
             )
         demand_function(function, f"with target None, similarity {utility!r}", "media")
         oracle = UtilityOracle(
-            lambda media: checked_values(function(media), media), self._teacher, PriorBank.of(self._generator)
+            lambda media: checked_values(function(media), media),
+            self._teacher,
+            PriorBank.of(self._generator),
+            getattr(function, "name", None),
         )
         return Wish(oracle, Score(self._generator, oracle), None)
 

@@ -32,10 +32,14 @@ class UtilityOracle:
         teacher: how utilities become answers.
         bank: prior samples of the generator, on which utilities are standardised; looked at only where the teacher's
             answers depend on more than the order of two utilities.
+        name: names the utility and its weights in caches; None where nothing may be kept.
     """
 
-    def __init__(self, utility: Callable[[Tensor], Tensor], teacher: Teacher, bank: PriorBank) -> None:
+    def __init__(
+        self, utility: Callable[[Tensor], Tensor], teacher: Teacher, bank: PriorBank, name: str | None = None
+    ) -> None:
         self._utility = utility
+        self.name = name
         self.teacher = teacher
         self.bank = bank
 
@@ -82,7 +86,7 @@ class TargetOracle(UtilityOracle):
     """
 
     def __init__(self, target: Tensor, similarity: Similarity, teacher: Teacher, bank: PriorBank) -> None:
-        super().__init__(self._similarity_to_target, teacher, bank)
+        super().__init__(self._similarity_to_target, teacher, bank, similarity.name)
         self.target = target
         self.similarity = similarity
         with torch.no_grad():

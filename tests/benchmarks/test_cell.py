@@ -154,7 +154,7 @@ def test_portraits_and_pictures_of_a_folder_are_targets(small: str, tmp_path: Pa
 
 
 def test_wishes_without_a_target_are_told_its_number(small: str) -> None:
-    task = {"targets": None, "similarity": "benchmarks.tastes:utility_of_warm_colours_{target}"}
+    task = {"targets": None, "similarity": "benchmarks.tastes:warm_colours_{target}"}
     tasks, strategies = [Task("warm", 12, generator=small, **task)], {"only": Strategy(**keeping())}
     cells = list(Suite("tastes", tasks, strategies, targets=2, seeds=1, first_seed=5, checkpoints=[4, 8]).cells())
     assert [cell.environment["similarity"][-14:] for cell in cells] == ["warm_colours_0", "warm_colours_1"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -11,8 +10,7 @@ from torch import Tensor
 from benchmarks import tastes
 from benchmarks.factor_regressor import FACTORS
 from benchmarks.tastes import PAIRS, taste
-from pbg_env import Generator, Oracle, Preference, PreferencePairsEnv, Teacher, UtilityOracle, ascend, load_generator
-from pbg_env.oracles.choice import oracle_named
+from pbg_env import Generator, Preference, PreferencePairsEnv, ascend, load_generator
 
 NAMES = ["warm_colours", "smile_and_glasses", "linear_in_features", "quadratic_in_features"]
 
@@ -58,44 +56,26 @@ class TestEveryTaste:
         _, after = ascend(lambda noise: utility(avatars.generate(noise)), starts, steps=12, learning_rate=0.1)
         assert (after - before > utility(media).std()).all()
 
-    @pytest.mark.parametrize(("form", "teacher"), [("", Teacher(beta=4.0)), ("exact_", Teacher())])
-    def test_its_name_is_that_of_an_oracle(self, name: str, form: str, teacher: Teacher, media: Tensor) -> None:
-        oracle = oracle_named(f"benchmarks.tastes:{form}{name}_1")
-        assert isinstance(oracle, Oracle)
-        assert isinstance(oracle, UtilityOracle)
-        assert oracle.teacher == teacher
-        torch.testing.assert_close(oracle.utility(media[:2]), taste(name, 1)(media[:2]))
-
-    def test_without_a_number_it_is_number_0(self, name: str) -> None:
-        assert getattr(tastes, f"utility_of_{name}") is taste(name, 0) is getattr(tastes, f"utility_of_{name}_0")
+    def test_its_name_is_that_of_a_variant(self, name: str) -> None:
+        assert getattr(tastes, f"{name}_0") is taste(name, 0)
+        assert getattr(tastes, f"{name}_0") is not getattr(tastes, f"{name}_1")
+        assert taste(name, 0).name != taste(name, 1).name  # type: ignore[attr-defined]
 
 
-def test_an_environment_asks_it(avatars: Generator) -> None:
-    """The same answers by the oracle's name and by that of its wish."""
-    rng = np.random.default_rng(0)
-    pairs = rng.standard_normal((6, 2, avatars.noise_dim)).astype(np.float32)
-    utility = taste("warm_colours", 3)(avatars.generate(torch.from_numpy(pairs.reshape(12, -1)))).reshape(6, 2)
-    better = torch.where(utility[:, 0] > utility[:, 1], Preference.FIRST, Preference.SECOND).tolist()
-    for wish in (
-        {"oracle": "benchmarks.tastes:exact_warm_colours_3"},
-        {"similarity": "benchmarks.tastes:utility_of_warm_colours_3", "target": None},
-    ):
-        env = gym.make(
-            "pbg_env:PBG-StackGANv2-Pairs-v0",
-            goal=None,
-            device="cpu",
-            disable_env_checker=True,
-            pairs_per_step=6,
-            **wish,
+def test_the_best_is_looked_for_once(generator: Generator, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = []
+    for _ in range(2):
+        env = PreferencePairsEnv(
+            generator=generator, similarity="benchmarks.tastes:warm_colours_2", target=None, goal=None
         )
         env.reset(seed=0)
-        answers = env.step(pairs)[4]["preference"].tolist()
-        env.close()
-        assert answers == better
+        scores.append(env.evaluate(np.zeros(generator.noise_dim)))
+    assert scores[0] == scores[1]
+    assert capsys.readouterr().err.count("looking for the best") == 1
 
 
-def test_the_wish_alone_goes_with_any_generator_and_teacher(generator: Generator, rng: np.random.Generator) -> None:
-    wish = "benchmarks.tastes:utility_of_warm_colours_4"
+def test_a_taste_goes_with_any_generator_and_teacher(generator: Generator, rng: np.random.Generator) -> None:
+    wish = "benchmarks.tastes:warm_colours_4"
     pairs = rng.standard_normal((20, 2, generator.noise_dim)).astype(np.float32)
     utility = taste("warm_colours", 4)(generator.generate(torch.from_numpy(pairs.reshape(40, -1)))).reshape(20, 2)
     env = PreferencePairsEnv(
@@ -169,14 +149,15 @@ class TestFeatures:
         ("linear_x", "no taste 'linear_x'; expected warm_colours, smile_and_glasses, .* as in 'warm_colours_3'"),
         ("linear_in_features_x", "no taste 'linear_in_features_x'"),
         ("warm_colours_03", "no taste 'warm_colours_03'"),
-        ("kind_warm_colours", "no taste 'kind_warm_colours'.*'exact_' or 'utility_of_'"),
+        ("kind_warm_colours", "no taste 'kind_warm_colours'.*as in 'warm_colours_3'"),
         ("warm_colours_10", "warm_colours has the numbers 0 to 9, but 10 was asked for"),
-        ("exact_smile_and_glasses_10", "smile_and_glasses has the numbers 0 to 9, but 10 was asked for"),
+        ("warm_colours", "no taste 'warm_colours'.*, with the number of the variant after it"),
+        ("smile_and_glasses_10", "smile_and_glasses has the numbers 0 to 9, but 10 was asked for"),
     ],
 )
 def test_mistakes(name: str, message: str) -> None:
-    with pytest.raises(ValueError, match=f"oracle 'benchmarks.tastes:{name}' cannot be imported: {message}"):
-        oracle_named(f"benchmarks.tastes:{name}")
+    with pytest.raises(ValueError, match=f"similarity 'benchmarks.tastes:{name}' cannot be imported: {message}"):
+        PreferencePairsEnv(similarity=f"benchmarks.tastes:{name}", target=None)
 
 
 def test_mistakes_in_numbers() -> None:
