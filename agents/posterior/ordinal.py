@@ -1,0 +1,88 @@
+"""How answers come from what somebody feels: the likelihood of first, second, both good and both bad."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_ANSWERS = 3
+"""First, second and tie: what a lapse falls on at random."""
+
+
+class Manner(NamedTuple):
+    """How somebody answers, in units of what is compared.
+
+    The difference of two utilities is felt with normal noise; within ± `tie` it is a tie, and now and then the answer
+    is random (the ordered probit of McKelvey and Zavoina 1975, with lapses).
+
+    Attributes:
+        noise: standard deviation of what is felt, above 0.
+        tie: half the width of what counts as equal, at least 0.
+        lapse: share of random answers, in [0, 1).
+    """
+
+    noise: float
+    tie: float
+    lapse: float
+
+
+class Moments(NamedTuple):
+    """Of the probability of an answer under a normal belief, each (answers,).
+
+    Attributes:
+        log_evidence: its logarithm.
+        slope: derivative of the logarithm by the belief's mean.
+        curvature: second derivative, below 0 without lapses.
+    """
+
+    log_evidence: Array
+    slope: Array
+    curvature: Array
+
+
+def moments(mean: Array, variance: Array, low: Array, high: Array, lapse: float) -> Moments:
+    """The probability that a normal belief, felt with unit noise, lies between two bounds.
+
+    Args:
+        mean: of the belief, (answers,).
+        variance: of the belief, (answers,), at least 0.
+        low: bounds (answers,), −∞ where there is none.
+        high: as `low`, +∞ where there is none.
+        lapse: share of random answers.
+    """
+    scale = np.sqrt(variance + 1.0)
+    below, above = (low - mean) / scale, (high - mean) / scale
+    # Where both lie in the upper tail their mirror images lose no digits.
+    mirrored = below > 0
+    left, right = np.where(mirrored, -above, below), np.where(mirrored, -below, above)
+    log_right = _log_ndtr(right)
+    log_inside = log_right + np.log1p(-np.exp(np.minimum(_log_ndtr(left) - log_right, -1e-15)))
+    at_low, at_high = (_density(bound, log_inside) for bound in (below, above))
+    slope = (at_low - at_high) / scale
+    curvature = (_times(below, at_low) - _times(above, at_high)) / scale**2 - slope**2
+    if lapse == 0.0:
+        return Moments(log_inside, slope, curvature)
+    inside = np.exp(log_inside)
+    evidence = (1.0 - lapse) * inside + lapse / _ANSWERS
+    meant = (1.0 - lapse) * inside / evidence
+    return Moments(np.log(evidence), meant * slope, meant * (curvature + slope**2) - (meant * slope) ** 2)
+
+
+def _log_ndtr(bound: Array) -> Array:
+    """Logarithm of the normal distribution function."""
+    found: Array = torch.special.log_ndtr(torch.from_numpy(bound)).numpy()
+    return found
+
+
+def _density(bound: Array, log_inside: Array) -> Array:
+    """The normal density at a bound, in proportion to what lies inside; 0 at infinity."""
+    return np.exp(-0.5 * bound**2 - 0.5 * np.log(2 * np.pi) - log_inside)
+
+
+def _times(bound: Array, density: Array) -> Array:
+    return np.where(np.isfinite(bound), bound, 0.0) * density
