@@ -1,0 +1,110 @@
+"""The posterior agent: that it finds, that taking back is exact, and what it makes of answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.posterior import PosteriorAgent
+from agents.posterior.views import Surroundings
+from pbg_env import Discriminator, Preference, PreferencePairsEnv, load_generator
+from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
+from tests.agents.conftest import ask, take_back
+
+SMALL: dict[str, Any] = {"prior_pairs": 200, "mirrored": 60, "tried": 3}
+
+
+def searched(
+    agent: PosteriorAgent,
+    generator: StackGANGenerator,
+    answers: int,
+    tool: Discriminator | None = None,
+    **told: Any,
+) -> tuple[PreferencePairsEnv, list[tuple[np.ndarray, int]]]:
+    env = PreferencePairsEnv(1, generator, goal=None, **told)
+    env.reset(seed=0)
+    agent.reset(generator, tool, 3)
+    return env, ask(agent, env, answers)
+
+
+@pytest.mark.parametrize("teacher", ["oracle", "noisy"])
+def test_it_comes_near_to_the_target(teacher: str, generator: StackGANGenerator) -> None:
+    agent = PosteriorAgent(**SMALL)
+    env, given = searched(agent, generator, 40, teacher=teacher)
+    assert env.evaluate(agent.destination) > 0.8 > env.evaluate(np.zeros(6)) + 0.2
+    assert all(env.action_space.contains(action) for action, _ in given)
+    assert agent.metrics["spread"] < 0.1
+
+
+def test_the_same_seed_asks_the_same(generator: StackGANGenerator) -> None:
+    (_, once), (_, again) = (searched(PosteriorAgent(**SMALL), generator, 12) for _ in range(2))
+    assert all(np.array_equal(one, other) for (one, _), (other, _) in zip(once, again, strict=True))
+
+
+@pytest.mark.parametrize("teacher", ["oracle", "human"])
+def test_taking_back_is_never_having_observed(teacher: str, generator: StackGANGenerator) -> None:
+    used, fresh = PosteriorAgent(**SMALL), PosteriorAgent(**SMALL)
+    _, given = searched(used, generator, 20, teacher=teacher)
+    fresh.reset(generator, None, 3)
+    take_back(used, fresh, given, [1, 15])
+
+
+def test_views_are_weighed_by_what_they_foretold(
+    generator: StackGANGenerator, discriminator: StackGANDiscriminator
+) -> None:
+    agent = PosteriorAgent(views=("values", "layout", "deep"), **SMALL)
+    searched(agent, generator, 30, discriminator, discriminator=discriminator, similarity="discriminator")
+    weights = {name: value for name, value in agent.metrics.items() if name.startswith("weight_")}
+    assert sum(weights.values()) == pytest.approx(1)
+    assert max(weights, key=weights.__getitem__) == "weight_deep"
+    # Without a discriminator there is no such view.
+    searched(agent, generator, 2)
+    assert set(agent._wishes) == {"values", "layout"}
+
+
+def test_what_is_said_both_bad_is_farther_than_what_is_recommended(generator: StackGANGenerator) -> None:
+    agent = PosteriorAgent(**SMALL)
+    agent.reset(generator, None, 3)
+    action = agent.act(None)
+    agent.observe(action, np.array([Preference.BOTH_BAD]), [0])
+    wish = agent._wishes["values"]
+    looks = agent._around.look(action[0])["values"]
+    here = wish.line.at(agent._mean[None])
+    for side in looks:
+        slopes, offsets, _ = wish.forms(here, side[None])
+        # The middle of the prior was recommended: what is wanted is on its side, away from both.
+        assert float(slopes[0] @ wish.mean + offsets[0]) > 0
+
+
+def test_media_of_another_kind_are_found_too() -> None:
+    tones = load_generator("tones")
+    agent = PosteriorAgent(**SMALL)
+    env = PreferencePairsEnv(1, tones, goal=None)
+    env.reset(seed=0)
+    agent.reset(tones, None, 3)
+    ask(agent, env, 30)
+    assert env.evaluate(agent.destination) > env.evaluate(np.zeros(tones.noise_dim)) + 0.1
+    assert Surroundings.of(tones, None, ("values", "layout"), 3).views == ["values"]
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"views": []}, "views are \\[\\]"),
+        ({"probes": 3}, "probes is 3, expected an even number"),
+        ({"tried": 0}, "tried is 0, expected at least 1"),
+        ({"narrow": 0.0}, "narrow 0.0"),
+    ],
+)
+def test_settings_out_of_range(told: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PosteriorAgent(**told)
+
+
+def test_views_that_are_not_there(generator: StackGANGenerator) -> None:
+    with pytest.raises(ValueError, match="unknown view 'smell'; expected some of values, layout, deep"):
+        PosteriorAgent(views=["smell"]).reset(generator, None, 0)
+    with pytest.raises(ValueError, match="none of the views deep is there for these media; add 'values'"):
+        PosteriorAgent(views=["deep"]).reset(generator, None, 0)
