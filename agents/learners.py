@@ -39,9 +39,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """Settings of each algorithm where they differ from Stable-Baselines3's, for searches of some hundred answers."""
 
-# What is not a setting: where it learns, the randomness, which is the caller's, and a device that pays for such
-# small networks.
-_GIVEN = {"policy", "env", "seed", "device", "_init_setup_model"}
+# No settings: where it learns, the randomness, which is the caller's, a device, as networks this small are quickest on
+# the CPU, and logs, which nobody reads.
+_GIVEN = {"policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model"}
 
 
 class SB3(Learner):

@@ -20,6 +20,9 @@ from agents.reference.memory import Comparison, Everything
 from agents.reference.reward.mlp import MLPReward, Sees
 from pbg_env import Answer, Discriminator, Generator, noise_to_unit, sample_noise, unit_to_noise
 
+SETTINGS: dict[str, Any] = {"learning_rate": 3e-3, "ent_coef": 0.1}
+"""Of SAC, what differs from `agents.learners.DEFAULTS`; rewards have a standard deviation of 1."""
+
 _NOTHING_TO_SEE = np.zeros(1, dtype=np.float32)
 _NO_REWARD, _ENDED = np.zeros(1), np.ones(1)
 
@@ -71,7 +74,7 @@ class Pebble(Agent):
         epochs: passes over the answers in each fit.
         learning_rate: of each fit, by Adam.
         sees: what is rewarded, "noise" or "media": the principal components of the generator's.
-        settings: of SAC, beside `agents.learners.DEFAULTS`.
+        settings: of SAC, beside `SETTINGS`.
 
     Raises:
         ValueError: a number out of range, or a setting that SAC does not have.
@@ -82,7 +85,7 @@ class Pebble(Agent):
         begin: int = 20,
         every: int = 10,
         steps: int = 150,
-        explored: int = 300,
+        explored: int = 1000,
         recent: int = 150,
         candidates: int = 200,
         members: int = 3,
@@ -105,7 +108,7 @@ class Pebble(Agent):
         self.explored = explored
         self.recent = recent
         self.candidates = candidates
-        self.settings = dict(settings or {})
+        self.settings = SETTINGS | (settings or {})
         self._reward = MLPReward(width, 2, learning_rate, 32, epochs, members, sees=sees)
 
     def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:

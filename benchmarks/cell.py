@@ -54,7 +54,7 @@ class Cell:
         targets: "prior", "portraits", a folder of pictures, or None where no target is wanted.
         environment: arguments of the environment.
         agent: `class_path` and `init_args` of the strategy, resolved.
-        slow: seconds an answer above which a strategy is slow; None where none is.
+        slow: seconds of processor time an answer above which a strategy is slow; None where none is.
         slow_stops_at: the checkpoint after which a slow strategy stops.
         files: hashes of the files and folders that environment and agent name.
         sources: hash of the code and weights that the search runs.
@@ -179,6 +179,7 @@ class _Recorded(gym.Wrapper[Any, Any, Any, Any]):
         self._generated = 0
         self._since: float | None = None
 
+    # In processor time: what else the machine is doing makes nobody slow.
     @contextmanager
     def thinking(self) -> Iterator[None]:
         """Whatever is done in the block, outside of `step`, is the strategy's own doing."""
@@ -190,7 +191,7 @@ class _Recorded(gym.Wrapper[Any, Any, Any, Any]):
             return generate(noise)
 
         generator.generate = counted
-        self._since = time.perf_counter()
+        self._since = time.process_time()
         try:
             yield
         finally:
@@ -199,7 +200,7 @@ class _Recorded(gym.Wrapper[Any, Any, Any, Any]):
 
     def _pause(self) -> None:
         if self._since is not None:
-            self._thinking += time.perf_counter() - self._since
+            self._thinking += time.process_time() - self._since
         self._since = None
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -216,7 +217,7 @@ class _Recorded(gym.Wrapper[Any, Any, Any, Any]):
         try:
             result = self.env.step(action)
         finally:
-            self._since = time.perf_counter()
+            self._since = time.process_time()
         self._last = result[0]
         self._counts += np.bincount(result[4]["preference"], minlength=len(Preference))
         return result
@@ -256,7 +257,7 @@ class _Recorded(gym.Wrapper[Any, Any, Any, Any]):
             | {"thinking": self._thinking / max(queries, 1), "generated": self._generated + shown}
             | {answer.name.lower(): int(count) for answer, count in zip(Preference, self._counts, strict=True)}
         )
-        self._since = time.perf_counter()
+        self._since = time.process_time()
 
 
 def search(cell: Cell) -> tuple[list[Row], bool]:
@@ -264,10 +265,10 @@ def search(cell: Cell) -> tuple[list[Row], bool]:
 
     Returns:
         For each checkpoint: `task`, `strategy`, `target`, `seed`; `answers`, the checkpoint; `queries`, the answers
-        given, fewer where the agent had `finished` before; `score` of what it recommends; `thinking`, seconds an answer
-        that the strategy spent outside of the environment; `generated`, pictures made for the questions and by the
-        strategy; `first`, `second`, `both_good`, `both_bad`, how many answers were which. Then whether the strategy was
-        stopped for being slow, so that later checkpoints have no rows.
+        given, fewer where the agent had `finished` before; `score` of what it recommends; `thinking`, seconds of
+        processor time an answer that the strategy spent outside of the environment; `generated`, pictures made for the
+        questions and by the strategy; `first`, `second`, `both_good`, `both_bad`, how many answers were which. Then
+        whether the strategy was stopped for being slow, so that later checkpoints have no rows.
     """
     strategy = agent_from(cell.agent)
     env, observation = opened(cell, candidates=isinstance(strategy, Learner))

@@ -128,7 +128,7 @@ class Suite:
         first_seed: what the targets and all else are drawn from; other numbers give other targets.
         checkpoints: numbers of answers after which the score is recorded, ascending.
         timeout: seconds after which a search counts as failed.
-        slow: seconds of thinking an answer above which a strategy is slow; None where none is.
+        slow: seconds of processor time an answer above which a strategy is slow; None where none is.
         slow_stops_at: the checkpoint at which slow strategies stop.
 
     Raises:

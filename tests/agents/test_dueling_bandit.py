@@ -23,11 +23,11 @@ def searched(generator: StackGANGenerator, seed: int, answers: int = 60, **told:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_an_exact_teacher_is_led_to_the_best_arm(generator: StackGANGenerator, seed: int) -> None:
-    agent = DuelingBandit(arms=20)
+    agent = DuelingBandit(arms=12)
     agent.reset(generator, None, seed)
     env = PreferencePairsEnv(1, generator, goal=None)
     env.reset(seed=seed)
-    ask(agent, env, 200)
+    ask(agent, env, 100)
     # Media are compared in 8 bits, where others may be rounded as the best is.
     assert env.evaluate(agent.destination) == pytest.approx(env.evaluate(agent._noise).max(), abs=1e-3)
 
@@ -37,7 +37,7 @@ def test_the_best_arm_is_found_in_spite_of_mistakes(generator: StackGANGenerator
     agent = DuelingBandit(arms=8)
     agent.reset(generator, None, 1)
     rng = np.random.default_rng(2)
-    for number in range(1500):
+    for number in range(1000):
         better = FIRST if agent._first < agent._second else SECOND
         worse = SECOND if better == FIRST else FIRST
         agent.observe(agent.act(None), np.array([better if rng.random() < 0.8 else worse]), [number])

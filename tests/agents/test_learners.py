@@ -16,7 +16,7 @@ from agents.learners import ALGORITHMS, DEFAULTS, SB3, global_randomness
 from pbg_env import PreferenceEnv
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 
-ANSWERS = 45
+ANSWERS = 30
 
 
 class Spent(Exception):
@@ -72,18 +72,18 @@ def test_it_learns_within_a_search(algorithm: Any, generator: StackGANGenerator)
     assert not np.array_equal(learned.actions, still.actions)
 
 
-@pytest.mark.parametrize("algorithm", ["PPO", "SAC", "TD3"])
-def test_reward_draws_the_policy(algorithm: Any, generator: StackGANGenerator) -> None:
+@pytest.mark.parametrize(("algorithm", "answers"), [("PPO", 200), ("SAC", 80), ("TD3", 120)])
+def test_reward_draws_the_policy(algorithm: Any, answers: int, generator: StackGANGenerator) -> None:
     class TowardsTheCorner(gym.Wrapper[Any, Any, Any, Any]):
         def step(self, action: np.ndarray) -> Any:
             observation, _, _, _, info = self.env.step(action)
             return observation, float(action.mean()), False, False, info
 
-    budget = Budget(generator, 300)
+    budget = Budget(generator, answers)
     with pytest.raises(Spent):
-        SB3(algorithm, {"learning_rate": 3e-3}).learn(TowardsTheCorner(budget), 400, 0)
-    begin, end = (np.mean(part) for part in (budget.actions[:50], budget.actions[-50:]))
-    assert end > begin + 0.15
+        SB3(algorithm).learn(TowardsTheCorner(budget), answers + 20, 0)
+    begin, end = (np.mean(part) for part in (budget.actions[:30], budget.actions[-30:]))
+    assert end > begin + 0.1
 
 
 @pytest.mark.parametrize(("algorithm", "kind"), [("PPO", PPO), ("SAC", SAC)])
@@ -150,7 +150,7 @@ def test_mistakes(tmp_path: Path) -> None:
         SB3("SAC", {"n_epochs": 10})
     with pytest.raises(ValueError, match="unknown algorithm 'DQN'; expected one of PPO, A2C"):
         SB3("DQN")  # type: ignore[arg-type]
-    with pytest.raises(FileNotFoundError, match="no such start: nowhere.zip; python -m agents.pretrain"):
+    with pytest.raises(FileNotFoundError, match=r"no such start: nowhere\.zip; python -m agents.pretrain"):
         SB3("PPO", start="nowhere.zip")
     with pytest.raises(ValueError, match="has its own; leave them out"):
         SB3("PPO", {"policy_kwargs": {}}, start="nowhere.zip")

@@ -37,7 +37,10 @@ class Keeping(Agent):
         self._best, self._next = sample_noise((2, generator.noise_dim), rng)
 
     def _learn(self, answer: Answer) -> None:
-        time.sleep(self._pauses)
+        # Time waited is no time thought.
+        begun = time.process_time()
+        while time.process_time() < begun + self._pauses:
+            pass
         if self._fails and len(self._history) == 3:
             raise RuntimeError("three are too many")
         if self._dies and len(self._history) == 3:
