@@ -107,7 +107,7 @@ class PosteriorAgent(Agent):
                 for side in features:
                     self._asked[view].add(best, side, Preference.FIRST)
             else:
-                self._asked[view].add(*features, answer.preference)
+                self._asked[view].add(features[0], features[1], answer.preference)
         manner_too = self.rounds >= _EARLIEST_MANNER and self.rounds % self.manner_every == 0
         for view, wish in self._wishes.items():
             wish.learn(self._asked[view], manner_too=manner_too)
@@ -153,8 +153,7 @@ class PosteriorAgent(Agent):
 
     def _root(self) -> Array:
         """A square root of the belief's covariance."""
-        root: Array = np.linalg.cholesky(self._covariance + _JITTER * np.eye(len(self._mean)))
-        return root
+        return np.asarray(np.linalg.cholesky(self._covariance + _JITTER * np.eye(len(self._mean))), dtype=np.float64)
 
     def _choose(self) -> None:
         pool = self._around.features
