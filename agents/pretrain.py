@@ -35,9 +35,10 @@ ENV_ID = "pbg_env:PBG-StackGANv2-v0"
 
 _NETWORK = {"net_arch": [128, 128]}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "PPO": {"n_steps": 20, "batch_size": 128, "n_epochs": 10, "policy_kwargs": _NETWORK},
-    "SAC": {"learning_rate": 3e-4, "gradient_steps": 8, "learning_starts": 2000, "buffer_size": 50_000}
-    | {"batch_size": 256, "policy_kwargs": _NETWORK},
+    # Rollouts of whole searches: most successes come early, and parts without any would teach noise.
+    "PPO": {"n_steps": 100, "batch_size": 320, "n_epochs": 10, "policy_kwargs": _NETWORK | {"log_std_init": -2.0}},
+    "SAC": {"learning_rate": 3e-4, "gradient_steps": 4, "learning_starts": 2000, "buffer_size": 50_000}
+    | {"batch_size": 256, "ent_coef": 0.005, "policy_kwargs": _NETWORK},
 }
 """What differs from `agents.learners.DEFAULTS` where answers are plenty."""
 
@@ -67,7 +68,7 @@ class Plan:
     similarity: str | None = "pixels"
     answers: PositiveInt = 200_000
     searches: PositiveInt = 32
-    max_queries: PositiveInt = 300
+    max_queries: PositiveInt = 100
     settings: dict[str, Any] = field(default_factory=dict)
     seed: NonNegativeInt = 0
 

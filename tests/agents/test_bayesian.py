@@ -72,7 +72,6 @@ class TestSearch:
             begun = agent.destination
             env, _ = searched(agent, generator, 14, seed)
             scores.append((env.evaluate(begun), env.evaluate(agent.destination)))
-        print(scores)
         before, after = np.mean(scores, axis=0)
         assert after > before + 0.2
 

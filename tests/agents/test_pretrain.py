@@ -124,7 +124,7 @@ def test_the_command(
     assert out.is_file()
     with pytest.raises(SystemExit, match=r"error: out is policy, expected a \.zip file"):
         main(["--generator", source, "--out", "policy"])
-    with pytest.raises(SystemExit, match="error: max_queries is 30, expected a multiple of n_steps, 20"):
+    with pytest.raises(SystemExit, match="error: max_queries is 30, expected a multiple of n_steps, 100"):
         main(["--out", str(out), "--max_queries", "30"])
     with pytest.raises(SystemExit, match="error: unknown settings n_steppes of PPO"):
         main(["--out", str(out), "--settings.n_steppes", "3"])
