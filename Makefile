@@ -13,7 +13,7 @@ run: $(STAMP)
 
 test: $(STAMP)
 	@echo "Running the tests …"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2
 
 check: $(STAMP)
 	@echo "Checking style and types …"

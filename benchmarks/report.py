@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,15 +79,16 @@ def _made(results: Results) -> list[str]:
     """How it was made, line by line."""
     protocol = results.protocol
     lines = []
+    commits = Counter(cell["commit"] or "no checkout" for cell in results.cells.values())
     for made in (manifest["made"] for manifest in results.manifests):
-        commit = "no checkout" if made["commit"] is None else f"commit {made['commit']}"
         lines += [
             f"`{made['command']}`",
-            f"pbg-env {made['version']}, {commit}",
-            f"{made['processor']}, {made['cpus']} CPUs, {made['jobs']} searches at once, one thread each",
+            f"pbg-env {made['version']}; {made['processor']}, {made['cpus']} CPUs, {made['jobs']} searches at once, "
+            f"one thread each",
         ]
     return [
         *dict.fromkeys(lines),
+        "Searches by commit: " + ", ".join(f"{commit} ({count})" for commit, count in sorted(commits.items())),
         f"Targets: {protocol['targets']}, the same for every strategy, from the first seed {protocol['first_seed']}; "
         f"searches towards each: {protocol['seeds']}",
         f"Score after so many answers: 0 is a random picture, 1 the target; the interquartile mean over searches. In "

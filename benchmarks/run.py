@@ -134,9 +134,11 @@ def run(
         raise ValueError(f"only: no strategies {', '.join(unknown)}; there are {', '.join(suite.strategies)}")
     cells = [cell for cell in suite.cells() if shard.holds(cell)]
     (folder / "cells").mkdir(parents=True, exist_ok=True)
-    made = _made(engine, command)
-    write(folder / MANIFEST, json.dumps(_manifest(suite, cells, made), indent=1) + "\n")
+    commit = _commit()
     wanted = {cell.key: cell for cell in cells if only is None or cell.strategy in only}
+    # Strategies that were run before stay in the report, those that nobody asked for are not missing there.
+    listed = [cell for cell in cells if cell.key in wanted or _path(folder, cell.key).is_file()]
+    write(folder / MANIFEST, json.dumps(_manifest(suite, listed, _made(engine, command)), indent=1) + "\n")
     before = {key: _succeeded(_path(folder, key)) for key in wanted}
     missing = [key for key in wanted if before[key] is None or (retry_failed and not before[key])]
     failed = sum(before[key] is False for key in wanted) if not retry_failed else 0
@@ -146,7 +148,7 @@ def run(
         for job, result in run_all(jobs, engine, stop_on=(SourcesChanged,)):
             if isinstance(result, Failure):
                 result = wanted[job.key].place | {"rows": [], "error": result.why, "stopped": None}
-            write(_path(folder, job.key), json.dumps(result | {"commit": made["commit"]}) + "\n")
+            write(_path(folder, job.key), json.dumps(result | {"commit": commit}) + "\n")
             failed += result["error"] is not None
             progress.set_postfix({"failed": failed} if failed else {}, refresh=False)
             progress.update()
@@ -187,7 +189,6 @@ def _made(engine: Engine, command: str) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "processor": _processor(),
         "version": version("pbg-env"),
-        "commit": _commit(),
     }
 
 

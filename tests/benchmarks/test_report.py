@@ -18,7 +18,7 @@ from benchmarks.report import main, markdown, summary, write_report
 from benchmarks.results import COLUMNS, Results
 
 MADE = {"command": "python -m benchmarks.run --config a.yaml", "jobs": 2, "cpus": 4, "processor": "Abacus 9",
-        "version": "1.2.3", "commit": "abc123"}  # fmt: skip
+        "version": "1.2.3"}  # fmt: skip
 FACES = {"faces": {"generator": "avatars", "similarity": "ssim", "teacher": "oracle"}}
 PIXELS = {"faces": {"generator": "avatars", "similarity": "pixels", "teacher": "oracle", "targets": "prior"}}
 
@@ -72,7 +72,8 @@ def result(task: str, strategy: str, target: int, seed: int, score: float | None
         for answers in ((0, 4) if is_slow else (0, 4, 8))
     ]  # fmt: skip
     error = "Traceback\n  …\nValueError: no luck\n" if score is None else None
-    return cell | {"rows": [] if error else rows, "error": error, "stopped": "slow" if is_slow else None}
+    ended = {"error": error, "stopped": "slow" if is_slow else None, "commit": "abc123"}
+    return cell | {"rows": [] if error else rows} | ended
 
 
 def load(*folders: str) -> Results:
@@ -161,8 +162,15 @@ def test_another_baseline(tmp_path: Path) -> None:
 def test_report_begins_with_how_it_was_made(tmp_path: Path) -> None:
     text = markdown(load(stored(tmp_path / "a", {"base": BASE})))
     beginning = text[: text.index("## faces")]
-    for part in ("# Benchmark a", "`python -m benchmarks.run --config a.yaml`", "pbg-env 1.2.3", "commit abc123",
-                 "Abacus 9, 4 CPUs", "Targets: 2,", "first seed 1", "searches towards each: 2"):  # fmt: skip
+    for part in (
+        "# Benchmark a",
+        "`python -m benchmarks.run --config a.yaml`",
+        "pbg-env 1.2.3; Abacus 9, 4 CPUs",
+        "Searches by commit: abc123 (4)",
+        "Targets: 2,",
+        "first seed 1",
+        "searches towards each: 2",
+    ):
         assert part in beginning
 
 
