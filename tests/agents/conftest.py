@@ -16,7 +16,7 @@ from agents.reference.__main__ import parser
 from agents.reference.agent import ReferenceAgent
 from agents.reference.reward.meta_learned import Start
 from agents.reference.reward.perceptrons import Perceptrons
-from pbg_env import PreferencePairsEnv
+from pbg_env import NOISE_BOUND, Discriminator, PreferencePairsEnv
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 from tests.conftest import CPU, small_generator_network
 
@@ -56,6 +56,26 @@ def ask(agent: Agent, env: PreferencePairsEnv, count: int, first_id: int = 0) ->
         agent.observe(action, answer, [number])
         given.append((action, int(answer[0])))
     return given
+
+
+def searched(
+    agent: Agent,
+    generator: StackGANGenerator,
+    answers: int,
+    seed: int = 3,
+    *,
+    tool: Discriminator | None = None,
+    **told: Any,
+) -> tuple[PreferencePairsEnv, list[tuple[np.ndarray, int]]]:
+    """Begins a search in an environment with these arguments, and lets the agent ask."""
+    env = PreferencePairsEnv(1, generator, goal=None, **told)
+    env.reset(seed=0)
+    agent.reset(generator, tool, seed)
+    given = ask(agent, env, answers)
+    assert all(env.action_space.contains(action) for action, _ in given)
+    assert agent.destination.shape == (generator.noise_dim,)
+    assert np.abs(agent.destination).max() <= NOISE_BOUND
+    return env, given
 
 
 def take_back(used: Agent, fresh: Agent, given: list[tuple[np.ndarray, int]], back: list[int]) -> None:

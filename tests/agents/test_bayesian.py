@@ -10,21 +10,12 @@ import torch
 
 import agents.bayesian
 from agents.bayesian import Comparisons, Coordinates, Posterior, PreferenceGP
-from pbg_env import NOISE_BOUND, Answer, Preference, PreferencePairsEnv
+from pbg_env import NOISE_BOUND, Answer, Preference
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import ask, take_back
+from tests.agents.conftest import searched, take_back
 
 FIRST, SECOND, GOOD, BAD = Preference
 QUICK: dict[str, Any] = {"begin": 4, "candidates": 64, "polish": 3}
-
-
-def searched(agent: PreferenceGP, generator: StackGANGenerator, answers: int, seed: int = 3, **told: Any) -> list[Any]:
-    env = PreferencePairsEnv(1, generator, goal=None, **told)
-    env.reset(seed=0)
-    agent.reset(generator, None, seed)
-    given = ask(agent, env, answers)
-    assert all(env.action_space.contains(action) for action, _ in given)
-    return [env, given]
 
 
 class TestSearch:

@@ -10,22 +10,11 @@ import pytest
 import torch
 
 from agents.optuna_sampler import PreferentialSampler
-from pbg_env import Preference, PreferencePairsEnv
+from pbg_env import Preference
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import ask, take_back
+from tests.agents.conftest import searched, take_back
 
 FIRST, SECOND, GOOD, BAD = Preference
-
-
-def searched(
-    agent: PreferentialSampler, generator: StackGANGenerator, answers: int, seed: int = 3, **told: Any
-) -> list[Any]:
-    env = PreferencePairsEnv(1, generator, goal=None, **told)
-    env.reset(seed=0)
-    agent.reset(generator, None, seed)
-    given = ask(agent, env, answers)
-    assert all(env.action_space.contains(action) for action, _ in given)
-    return [env, given]
 
 
 def test_the_same_seed_gives_the_same_search(generator: StackGANGenerator) -> None:

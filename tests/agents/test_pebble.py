@@ -9,22 +9,15 @@ import pytest
 import torch
 
 from agents.pebble import Pebble
-from pbg_env import Preference, PreferencePairsEnv, noise_to_unit, unit_to_noise
+from pbg_env import Preference, noise_to_unit, unit_to_noise
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import ask, take_back
+from tests.agents.conftest import ask, searched, take_back
 
 FIRST, SECOND, GOOD, BAD = Preference
 
 
 def small(**told: Any) -> Pebble:
     return Pebble(**{"begin": 8, "every": 4, "steps": 6, "explored": 60, "recent": 30, "candidates": 30} | told)
-
-
-def searched(agent: Pebble, generator: StackGANGenerator, answers: int = 30, seed: int = 3, **told: Any) -> list[Any]:
-    agent.reset(generator, None, seed)
-    env = PreferencePairsEnv(1, generator, goal=None, **told)
-    env.reset(seed=0)
-    return [env, ask(agent, env, answers)]
 
 
 def recent(agent: Pebble) -> np.ndarray:
@@ -36,7 +29,7 @@ def recent(agent: Pebble) -> np.ndarray:
 def test_the_same_seed_gives_the_same_search(generator: StackGANGenerator) -> None:
     one, same, other = small(), small(), small()
     for agent, seed in ((one, 3), (same, 3), (other, 4)):
-        env, given = searched(agent, generator, seed=seed)
+        env, given = searched(agent, generator, 30, seed=seed)
         assert all(env.action_space.contains(action) for action, _ in given)
     np.testing.assert_array_equal(one.destination, same.destination)
     np.testing.assert_array_equal(one.act(None), same.act(None))
@@ -45,7 +38,7 @@ def test_the_same_seed_gives_the_same_search(generator: StackGANGenerator) -> No
 
 def test_taking_back_is_never_having_observed(generator: StackGANGenerator) -> None:
     used, fresh = small(), small()
-    _, given = searched(used, generator, teacher="human")
+    _, given = searched(used, generator, 30, teacher="human")
     fresh.reset(generator, None, 3)
     take_back(used, fresh, given, [1, 20])
 

@@ -11,9 +11,9 @@ import pytest
 from agents.base import Agent
 from agents.evolution import CMA, OneBitMomentum, OnePlusOne
 from agents.random_search import Origin, RandomSearch
-from pbg_env import NOISE_BOUND, Preference, PreferencePairsEnv
+from pbg_env import Preference
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import ask, take_back
+from tests.agents.conftest import searched, take_back
 
 FIRST, SECOND, GOOD, BAD = Preference
 STRATEGIES: dict[str, Callable[[], Agent]] = {
@@ -23,17 +23,6 @@ STRATEGIES: dict[str, Callable[[], Agent]] = {
     "one bit": OneBitMomentum,
     "CMA": CMA,
 }
-
-
-def searched(agent: Agent, generator: StackGANGenerator, answers: int, seed: int = 3, **told: Any) -> list[Any]:
-    env = PreferencePairsEnv(1, generator, goal=None, **told)
-    env.reset(seed=0)
-    agent.reset(generator, None, seed)
-    given = ask(agent, env, answers)
-    assert all(env.action_space.contains(action) for action, _ in given)
-    assert agent.destination.shape == (6,)
-    assert np.abs(agent.destination).max() <= NOISE_BOUND
-    return [env, given]
 
 
 @pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATEGIES)

@@ -9,24 +9,11 @@ import pytest
 
 from agents.posterior import PosteriorAgent
 from agents.posterior.views import Surroundings
-from pbg_env import Discriminator, Preference, PreferencePairsEnv, load_generator
+from pbg_env import Preference, PreferencePairsEnv, load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
-from tests.agents.conftest import ask, take_back
+from tests.agents.conftest import ask, searched, take_back
 
 SMALL: dict[str, Any] = {"prior_pairs": 200, "mirrored": 60, "tried": 3}
-
-
-def searched(
-    agent: PosteriorAgent,
-    generator: StackGANGenerator,
-    answers: int,
-    tool: Discriminator | None = None,
-    **told: Any,
-) -> tuple[PreferencePairsEnv, list[tuple[np.ndarray, int]]]:
-    env = PreferencePairsEnv(1, generator, goal=None, **told)
-    env.reset(seed=0)
-    agent.reset(generator, tool, 3)
-    return env, ask(agent, env, answers)
 
 
 @pytest.mark.parametrize("teacher", ["oracle", "noisy"])
@@ -55,7 +42,7 @@ def test_views_are_weighed_by_what_they_foretold(
     generator: StackGANGenerator, discriminator: StackGANDiscriminator
 ) -> None:
     agent = PosteriorAgent(views=("values", "layout", "deep"), **SMALL)
-    searched(agent, generator, 30, discriminator, discriminator=discriminator, similarity="discriminator")
+    searched(agent, generator, 30, tool=discriminator, discriminator=discriminator, similarity="discriminator")
     weights = {name: value for name, value in agent.metrics.items() if name.startswith("weight_")}
     assert sum(weights.values()) == pytest.approx(1)
     assert max(weights, key=weights.__getitem__) == "weight_deep"
