@@ -46,6 +46,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def of_media_alone(media: Any) -> Any:
+    return media
+
+
+def of_two_media(one: Any, two: Any) -> Any:
+    return one
+
+
+def _named(arguments: dict[str, Any]) -> str:
+    """The same in every process, which the address of a function is not."""
+    return str({name: getattr(value, "__name__", value) for name, value in arguments.items()})
+
+
 ARGUMENTS = [
     ({"generator": "avatar"}, "unknown generator 'avatar'; expected the name of an embedded model"),
     ({"generator": "nowhere.pth"}, "no such checkpoint: nowhere.pth"),
@@ -79,9 +92,9 @@ ARGUMENTS = [
     ),
     ({"discriminator": 3}, "the discriminator, a int, lacks score, features; expected an object with the members"),
     ({"similarity": "math:pi"}, "similarity 'math:pi' is a float; expected a function, called with media and target"),
-    ({"similarity": lambda media: media}, "the similarity takes other arguments .*called with media and target"),
+    ({"similarity": of_media_alone}, "the similarity takes other arguments .*called with media and target"),
     (
-        {"similarity": lambda one, two: one, "target": None},
+        {"similarity": of_two_media, "target": None},
         "with target None, .* takes other arguments .*called with media",
     ),
     (
@@ -112,7 +125,7 @@ ARGUMENTS = [
 @pytest.mark.filterwarnings("ignore:.*render_mode.*:UserWarning")
 @pytest.mark.parametrize("batched", [False, True], ids=["single", "batched"])
 @pytest.mark.parametrize("name", IDS)
-@pytest.mark.parametrize(("arguments", "message"), ARGUMENTS, ids=[str(arguments) for arguments, _ in ARGUMENTS])
+@pytest.mark.parametrize(("arguments", "message"), ARGUMENTS, ids=[_named(arguments) for arguments, _ in ARGUMENTS])
 def test_arguments(
     name: str, batched: bool, arguments: dict[str, Any], message: str, of_id: Arguments, files: Path
 ) -> None:
