@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.base import Agent, Noise
-from agents.subspace import effective_directions
-from pbg_env import NOISE_BOUND, Answer, Discriminator, Generator, clip_noise, sample_noise
+from agents.subspace import Coordinates, Space, check_space
+from pbg_env import NOISE_BOUND, Answer, Discriminator, Generator
 
 with warnings.catch_warnings():
     # A library below uses torch.jit.script, which PyTorch wants to part with.
@@ -36,8 +36,6 @@ with warnings.catch_warnings():
     from gpytorch.priors import LogNormalPrior
     from linear_operator.utils.errors import NanError, NotPSDError
 
-Space = Literal["noise", "principal"]
-
 NUMERICAL_ERRORS = (NotPSDError, NanError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]  # not in its __all__
 """What a Gaussian process raises where its matrices are too near singular."""
 
@@ -51,58 +49,10 @@ _FIT_ITERATIONS = 10
 # Hyperparameters change little from 100 answers to 130, and a fit costs the cube of their number.
 _FIT_AGAIN = 1.3
 
-# Directions that change nothing would make a coordinate of no extent.
-_SMALLEST_SHARE = 1e-6
 _LEADERS = 5
 _NEAR_LEADERS = 0.8
 _CLIMBS = 3
 _CLIMB_ITERATIONS = 50
-
-
-class Coordinates(NamedTuple):
-    """Orthonormal directions of noise along which a search is made; across them noise is zero.
-
-    Under the prior each coordinate is a standard normal within ±4, but for the truncation.
-
-    Attributes:
-        directions: (dimensions, noise_dim), orthonormal rows.
-        shares: (dimensions,), of the change of media; above 0, and about 1 in sum.
-    """
-
-    directions: NDArray[np.float64]
-    shares: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, generator: Generator, space: Space, dimensions: int) -> Coordinates:
-        """Those of noise itself, or along the generator's effective directions, at most as many as noise has."""
-        count = generator.noise_dim
-        if space == "noise":
-            return cls(np.eye(count), np.full(count, 1.0 / count))
-        directions, eigenvalues = effective_directions(generator, min(dimensions, count))
-        values = eigenvalues.double().numpy()
-        shares = np.maximum(values / values.sum(), _SMALLEST_SHARE)
-        return cls(directions.double().numpy(), shares)
-
-    def of_noise(self, noise: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Noise (count, noise_dim) → coordinates (count, dimensions) within ±4."""
-        along: NDArray[np.float64] = noise.astype(np.float64) @ self.directions.T
-        return np.clip(along, -NOISE_BOUND, NOISE_BOUND)
-
-    def to_noise(self, coordinates: NDArray[np.floating]) -> Noise:
-        """Coordinates (count, dimensions) → noise (count, noise_dim) within ±4."""
-        return clip_noise(coordinates @ self.directions)
-
-    def sample(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Coordinates (count, dimensions) of draws from the prior."""
-        return sample_noise((count, len(self.shares)), rng).astype(np.float64)
-
-
-def check_space(space: str, dimensions: int) -> None:
-    """Raises ValueError for what describes no coordinates."""
-    if space not in ("noise", "principal") or dimensions < 1:
-        raise ValueError(
-            f"space is {space!r} and dimensions {dimensions}; expected 'noise' or 'principal', and at least 1"
-        )
 
 
 class Comparisons(NamedTuple):
@@ -195,7 +145,9 @@ class PreferenceGP(Agent):
         space: what the process lives on: the "noise", or its directions that change media most, the "principal" ones.
         dimensions: how many of those, at least 1; all where noise has fewer.
         begin: random pairs of the prior that are asked first, at least 1.
-        refit: answers from one posterior to the next, at least 1; more is cheaper, but asks of much the same again.
+        eager: first answers that have a posterior each, at least 0.
+        refit: later answers from one posterior to the next, at least 1; more is cheaper, but asks of much the same
+            again.
         candidates: random pairs that the next is chosen from, at least 1.
         spread: of four fifths of their options, how far they lead from one of the best to the prior, in (0, 1].
         polish: steps of L-BFGS that better the chosen pair, 0 for none.
@@ -209,7 +161,8 @@ class PreferenceGP(Agent):
         space: Space = "principal",
         dimensions: int = 16,
         begin: int = 8,
-        refit: int = 1,
+        eager: int = 100,
+        refit: int = 5,
         candidates: int = 512,
         spread: float = 0.3,
         polish: int = 15,
@@ -219,10 +172,10 @@ class PreferenceGP(Agent):
     ) -> None:
         super().__init__()
         check_space(space, dimensions)
-        if min(begin, refit, candidates) < 1 or polish < 0:
+        if min(begin, refit, candidates) < 1 or min(eager, polish) < 0:
             raise ValueError(
-                f"begin is {begin}, refit {refit}, candidates {candidates} and polish {polish}; "
-                f"expected at least 1, 1, 1 and 0"
+                f"begin is {begin}, refit {refit}, candidates {candidates}, eager {eager} and polish {polish}; "
+                f"expected at least 1, 1, 1, 0 and 0"
             )
         if not 0 < spread <= 1 or lengthscale <= 0:
             raise ValueError(f"spread is {spread} and lengthscale {lengthscale}, expected in (0, 1] and above 0")
@@ -231,6 +184,7 @@ class PreferenceGP(Agent):
         self.space: Space = space
         self.dimensions = dimensions
         self.begin = begin
+        self.eager = eager
         self.refit = refit
         self.candidates = candidates
         self.spread = spread
@@ -253,14 +207,20 @@ class PreferenceGP(Agent):
     def _learn(self, answer: Answer) -> None:
         self._answers.append(answer)
         self._next = None
-        if len(self._answers) % self.refit == 0:
+        if self._told == len(self._answers):
             self._belief = self._best = None
             self.rounds += 1
 
+    @property
+    def _told(self) -> int:
+        """Answers that the present posterior is of."""
+        count = len(self._answers)
+        return count if count <= self.eager else max(self.eager, count - count % self.refit)
+
     def _believed(self) -> tuple[Posterior, Comparisons] | None:
-        """After a whole number of `refit` answers; None where there are too few."""
+        """The present posterior, and what it is of; None where there are too few answers."""
         if self._belief is None:
-            self._belief = self._conditioned(len(self._answers) - len(self._answers) % self.refit)
+            self._belief = self._conditioned(self._told)
         return self._belief
 
     def _conditioned(self, count: int) -> tuple[Posterior, Comparisons] | None:

@@ -15,7 +15,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import create_trial
 
 from agents.base import Agent, Noise
-from agents.bayesian import NUMERICAL_ERRORS, Comparisons, Coordinates, Space, check_space
+from agents.bayesian import NUMERICAL_ERRORS, Comparisons
+from agents.subspace import Coordinates, Space, check_space
 from pbg_env import Answer, Discriminator, Generator, Preference, noise_to_unit, unit_to_noise
 
 with warnings.catch_warnings():

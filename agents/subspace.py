@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -10,11 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pbg_env import Generator, cache
+from agents.base import Noise
+from pbg_env import NOISE_BOUND, Generator, cache, clip_noise, sample_noise
+
+Space = Literal["noise", "principal"]
 
 _SAMPLES = 32
 _STEP = 0.02
 _BATCH = 64
+# Directions that change nothing would make a coordinate of no extent.
+_SMALLEST_SHARE = 1e-6
 
 
 class EffectiveSubspace(NamedTuple):
@@ -78,3 +83,49 @@ def _moments(generator: Generator) -> NDArray[np.float64]:
 @torch.no_grad()
 def _features(generator: Generator, noise: Tensor) -> Tensor:
     return torch.cat([generator.media.features(generator.generate(part)) for part in noise.split(_BATCH)]).double()
+
+
+class Coordinates(NamedTuple):
+    """Orthonormal directions of noise along which a search is made; across them noise is zero.
+
+    Under the prior each coordinate is a standard normal within ±4, but for the truncation.
+
+    Attributes:
+        directions: (dimensions, noise_dim), orthonormal rows.
+        shares: (dimensions,), of the change of media; above 0, and about 1 in sum.
+    """
+
+    directions: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, generator: Generator, space: Space, dimensions: int) -> Coordinates:
+        """Those of noise itself, or along the generator's effective directions, at most as many as noise has."""
+        count = generator.noise_dim
+        if space == "noise":
+            return cls(np.eye(count), np.full(count, 1.0 / count))
+        directions, eigenvalues = effective_directions(generator, min(dimensions, count))
+        values = eigenvalues.double().numpy()
+        shares = np.maximum(values / values.sum(), _SMALLEST_SHARE)
+        return cls(directions.double().numpy(), shares)
+
+    def of_noise(self, noise: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Noise (count, noise_dim) → coordinates (count, dimensions) within ±4."""
+        along: NDArray[np.float64] = noise.astype(np.float64) @ self.directions.T
+        return np.clip(along, -NOISE_BOUND, NOISE_BOUND)
+
+    def to_noise(self, coordinates: NDArray[np.floating]) -> Noise:
+        """Coordinates (count, dimensions) → noise (count, noise_dim) within ±4."""
+        return clip_noise(coordinates @ self.directions)
+
+    def sample(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Coordinates (count, dimensions) of draws from the prior."""
+        return sample_noise((count, len(self.shares)), rng).astype(np.float64)
+
+
+def check_space(space: str, dimensions: int) -> None:
+    """Raises ValueError for what describes no coordinates."""
+    if space not in ("noise", "principal") or dimensions < 1:
+        raise ValueError(
+            f"space is {space!r} and dimensions {dimensions}; expected 'noise' or 'principal', and at least 1"
+        )

@@ -29,6 +29,8 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, Terminated
 
 ROOT = Path(__file__).resolve().parent.parent
 
+Kind = Literal["joblib", "ray", "inline"]
+
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA", "NUMEXPR")} | {
     "VECLIB_MAXIMUM_THREADS": "1"
 }
@@ -90,7 +92,7 @@ class Engine:
         ValueError: a number out of its range, or a setting that is Ray's without Ray.
     """
 
-    kind: Literal["joblib", "ray", "inline"] = "joblib"
+    kind: Kind = "joblib"
     jobs: int | None = None
     address: str | None = None
     num_gpus: float = 0.0

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jsonargparse
 import yaml
@@ -21,12 +21,10 @@ from tqdm import tqdm
 
 from agents.files import write
 from benchmarks.cell import Cell, SourcesChanged, run_cell
-from benchmarks.engines import Engine, Failure, Job, run_all
-from benchmarks.report import summary, write_report
+from benchmarks.engines import ROOT, Engine, Failure, Job, Kind, run_all
+from benchmarks.report import write_report
 from benchmarks.results import MANIFEST, Results
 from benchmarks.suite import Suite
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class Shard(NamedTuple):
@@ -59,7 +57,7 @@ def parser() -> jsonargparse.ArgumentParser:
     line.add_argument("--config", action="config", help="YAML file with any of the settings below")
     line.add_class_arguments(Suite, instantiate=False, sub_configs=True)
     line.add_argument("--out", type=Path | None, default=None, help="the results' folder; runs/benchmarks/NAME")
-    line.add_argument("--engine", type=Literal["joblib", "ray", "inline"], default="joblib", help="processes of this "
+    line.add_argument("--engine", type=Kind, default="joblib", help="processes of this "
                       "machine, a Ray of this machine or a cluster, or this process")  # fmt: skip
     line.add_argument("--jobs", type=PositiveInt | None, default=None, help="searches at once; one for each CPU")
     line.add_argument("--address", type=str | None, default=None, help="of a Ray cluster, HOST:PORT or auto")
@@ -89,12 +87,12 @@ def main(arguments: list[str] | None = None) -> None:
             command=shlex.join(["python", "-m", "benchmarks.run", *told]),
         )
         results = Results.load([folder])
-        write_report(results, folder)
+        text = write_report(results, folder)
     except (SourcesChanged, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")
-    print(summary(results))
+    print(text)
     for place, why in results.failed.items():
         print(f"- {place}: {why}")
     print(f"everything: {folder / 'report.md'}", file=sys.stderr)

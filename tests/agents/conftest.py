@@ -3,6 +3,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,21 @@ def searched(
     assert agent.destination.shape == (generator.noise_dim,)
     assert np.abs(agent.destination).max() <= NOISE_BOUND
     return env, given
+
+
+def mean_scores(
+    make: Callable[[], Agent], generator: StackGANGenerator, answers: int, seeds: Iterable[int]
+) -> tuple[float, float]:
+    """Of what agents recommend before their first answer, and after so many; over searches of these seeds."""
+    scores = []
+    for seed in seeds:
+        agent = make()
+        agent.reset(generator, None, seed)
+        begun = agent.destination
+        env, _ = searched(agent, generator, answers, seed)
+        scores.append((env.evaluate(begun), env.evaluate(agent.destination)))
+    before, after = np.mean(scores, axis=0)
+    return before, after
 
 
 def take_back(used: Agent, fresh: Agent, given: list[tuple[np.ndarray, int]], back: list[int]) -> None:

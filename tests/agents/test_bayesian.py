@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import agents.bayesian
-from agents.bayesian import Comparisons, Coordinates, Posterior, PreferenceGP
+from agents.bayesian import Comparisons, Posterior, PreferenceGP
+from agents.subspace import Coordinates
 from pbg_env import NOISE_BOUND, Answer, Preference
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import searched, take_back
+from tests.agents.conftest import mean_scores, searched, take_back
 
 FIRST, SECOND, GOOD, BAD = Preference
 QUICK: dict[str, Any] = {"begin": 4, "candidates": 64, "polish": 3}
@@ -38,9 +39,9 @@ class TestSearch:
         np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
         assert torch.equal(torch.random.get_rng_state(), torch_state)
 
-    @pytest.mark.parametrize("refit", [1, 3])
-    def test_taking_back_is_never_having_observed(self, generator: StackGANGenerator, refit: int) -> None:
-        used, fresh = PreferenceGP(**QUICK, refit=refit), PreferenceGP(**QUICK, refit=refit)
+    @pytest.mark.parametrize("settings", [{}, {"eager": 0, "refit": 3}, {"eager": 4, "refit": 3}])
+    def test_taking_back_is_never_having_observed(self, generator: StackGANGenerator, settings: dict[str, int]) -> None:
+        used, fresh = PreferenceGP(**QUICK, **settings), PreferenceGP(**QUICK, **settings)
         _, given = searched(used, generator, 8, teacher="human")
         fresh.reset(generator, None, 3)
         take_back(used, fresh, given, [1, 6])
@@ -56,14 +57,7 @@ class TestSearch:
 
     @pytest.mark.parametrize("settings", [{"space": "noise"}, {"dimensions": 4, "recommends": "asked"}])
     def test_it_comes_nearer(self, generator: StackGANGenerator, settings: dict[str, Any]) -> None:
-        scores = []
-        for seed in range(2):
-            agent = PreferenceGP(**QUICK, **settings)
-            agent.reset(generator, None, seed)
-            begun = agent.destination
-            env, _ = searched(agent, generator, 14, seed)
-            scores.append((env.evaluate(begun), env.evaluate(agent.destination)))
-        before, after = np.mean(scores, axis=0)
+        before, after = mean_scores(lambda: PreferenceGP(**QUICK, **settings), generator, 14, range(2))
         assert after > before + 0.2
 
     @pytest.mark.parametrize("answer", [GOOD, BAD])
@@ -184,6 +178,7 @@ class TestCoordinates:
         {"dimensions": 0},
         {"begin": 0},
         {"refit": 0},
+        {"eager": -1},
         {"candidates": 0},
         {"polish": -1},
         {"spread": 0.0},

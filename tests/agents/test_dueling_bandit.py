@@ -8,17 +8,9 @@ import pytest
 from agents.dueling_bandit import DuelingBandit
 from pbg_env import Preference, PreferencePairsEnv, sample_noise
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import ask, take_back
+from tests.agents.conftest import ask, searched, take_back
 
 FIRST, SECOND, GOOD, BAD = Preference
-
-
-def searched(generator: StackGANGenerator, seed: int, answers: int = 60, **told: object) -> tuple[DuelingBandit, list]:
-    agent = DuelingBandit(arms=12)
-    agent.reset(generator, None, seed)
-    env = PreferencePairsEnv(1, generator, goal=None, **told)  # type: ignore[arg-type]
-    env.reset(seed=0)
-    return agent, ask(agent, env, answers)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -45,9 +37,7 @@ def test_the_best_arm_is_found_in_spite_of_mistakes(generator: StackGANGenerator
 
 
 def test_questions_concentrate_on_good_arms(generator: StackGANGenerator) -> None:
-    _, given = searched(generator, 3, 150)
-    env = PreferencePairsEnv(1, generator, goal=None)
-    env.reset(seed=0)
+    env, given = searched(DuelingBandit(arms=12), generator, 150)
     asked = [np.mean([env.evaluate(action[0]).mean() for action, _ in part]) for part in (given[:50], given[-50:])]
     assert asked[1] > asked[0] + 0.05
 
@@ -77,22 +67,26 @@ def test_copeland_comes_before_borda(generator: StackGANGenerator) -> None:
 
 
 def test_an_arm_never_meets_itself_and_settled_pairs_rest(generator: StackGANGenerator) -> None:
-    agent, given = searched(generator, 0, 150)
+    agent = DuelingBandit(arms=12)
+    _, given = searched(agent, generator, 150, 0)
     pairs = [tuple(sorted(agent._arm(noise) for noise in action[0])) for action, _ in given]  # type: ignore[type-var]
     assert all(one != other for one, other in pairs)
     assert len(set(pairs)) > 20
 
 
 def test_the_same_seed_gives_the_same_search(generator: StackGANGenerator) -> None:
-    (one, given), (same, again), (other, _) = (searched(generator, seed, teacher="human") for seed in (3, 3, 4))
+    one, same, other = (DuelingBandit(arms=12) for _ in range(3))
+    (_, given), (_, again), _ = (
+        searched(agent, generator, 60, seed, teacher="human") for agent, seed in ((one, 3), (same, 3), (other, 4))
+    )
     np.testing.assert_array_equal([action for action, _ in given], [action for action, _ in again])
     np.testing.assert_array_equal(one.destination, same.destination)
     assert not np.array_equal(one.act(None), other.act(None))
 
 
 def test_taking_back_is_never_having_observed(generator: StackGANGenerator) -> None:
-    used, given = searched(generator, 3, teacher="human")
-    fresh = DuelingBandit(arms=12)
+    used, fresh = DuelingBandit(arms=12), DuelingBandit(arms=12)
+    _, given = searched(used, generator, 60, teacher="human")
     fresh.reset(generator, None, 3)
     take_back(used, fresh, given, [1, 20])
 

@@ -12,7 +12,7 @@ import torch
 from agents.optuna_sampler import PreferentialSampler
 from pbg_env import Preference
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import searched, take_back
+from tests.agents.conftest import mean_scores, searched, take_back
 
 FIRST, SECOND, GOOD, BAD = Preference
 
@@ -33,14 +33,7 @@ def test_taking_back_is_never_having_observed(generator: StackGANGenerator) -> N
 
 
 def test_it_comes_nearer(generator: StackGANGenerator) -> None:
-    scores = []
-    for seed in (0, 2):
-        agent = PreferentialSampler(dimensions=2)
-        agent.reset(generator, None, seed)
-        begun = agent.destination
-        env, _ = searched(agent, generator, 4, seed)
-        scores.append((env.evaluate(begun), env.evaluate(agent.destination)))
-    before, after = np.mean(scores, axis=0)
+    before, after = mean_scores(lambda: PreferentialSampler(dimensions=2), generator, 4, (0, 2))
     assert after > before + 0.15
 
 

@@ -11,7 +11,7 @@ import torch
 from agents.pebble import Pebble
 from pbg_env import Preference, noise_to_unit, unit_to_noise
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import ask, searched, take_back
+from tests.agents.conftest import ask, mean_scores, searched, take_back
 
 FIRST, SECOND, GOOD, BAD = Preference
 
@@ -44,14 +44,7 @@ def test_taking_back_is_never_having_observed(generator: StackGANGenerator) -> N
 
 
 def test_it_comes_nearer(generator: StackGANGenerator) -> None:
-    scores = []
-    for seed in range(2):
-        agent = Pebble(begin=30, every=30)
-        agent.reset(generator, None, seed)
-        begun = agent.destination
-        env, _ = searched(agent, generator, 60, seed)
-        scores.append((env.evaluate(begun), env.evaluate(agent.destination)))
-    before, after = np.mean(scores, axis=0)
+    before, after = mean_scores(lambda: Pebble(begin=30, every=30), generator, 60, range(2))
     assert after > before + 0.2
 
 

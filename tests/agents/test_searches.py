@@ -13,7 +13,7 @@ from agents.evolution import CMA, OneBitMomentum, OnePlusOne
 from agents.random_search import Origin, RandomSearch
 from pbg_env import Preference
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
-from tests.agents.conftest import searched, take_back
+from tests.agents.conftest import mean_scores, searched, take_back
 
 FIRST, SECOND, GOOD, BAD = Preference
 STRATEGIES: dict[str, Callable[[], Agent]] = {
@@ -46,14 +46,7 @@ class TestEveryStrategy:
     def test_it_comes_nearer(self, make: Callable[[], Agent], generator: StackGANGenerator) -> None:
         if make is Origin:
             pytest.skip("it stays where it is")
-        scores = []
-        for seed in range(6):
-            agent = make()
-            agent.reset(generator, None, seed)
-            begun = agent.destination
-            env, _ = searched(agent, generator, 120, seed)
-            scores.append((env.evaluate(begun), env.evaluate(agent.destination)))
-        before, after = np.mean(scores, axis=0)
+        before, after = mean_scores(make, generator, 120, range(6))
         assert after > before + 0.2
 
 
