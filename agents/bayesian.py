@@ -161,7 +161,7 @@ class PreferenceGP(Agent):
         space: Space = "principal",
         dimensions: int = 16,
         begin: int = 8,
-        eager: int = 100,
+        eager: int = 50,
         refit: int = 5,
         candidates: int = 512,
         spread: float = 0.3,
