@@ -192,16 +192,16 @@ list(run_all(squares(4, marks=Path(sys.argv[1]), seconds=60), PROCESSES))
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_processes_end_with_the_one_that_started_them(number: int, tmp_path: Path) -> None:
-    sweep = subprocess.Popen([sys.executable, "-c", SWEEP, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE)
-    try:
-        assert eventually(lambda: len(list(tmp_path.iterdir())) == 2)
-        workers = [int(mark.suffix[1:]) for mark in tmp_path.iterdir()]
-        assert all(map(alive, workers))
-        sweep.send_signal(number)
-        _, told = sweep.communicate(timeout=60)
-    finally:
-        sweep.kill()
-        sweep.communicate()
+    command = [sys.executable, "-c", SWEEP, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as sweep:
+        try:
+            assert eventually(lambda: len(list(tmp_path.iterdir())) == 2)
+            workers = [int(mark.suffix[1:]) for mark in tmp_path.iterdir()]
+            assert all(map(alive, workers))
+            sweep.send_signal(number)
+            _, told = sweep.communicate(timeout=60)
+        finally:
+            sweep.kill()
     assert number == signal.SIGKILL or told.decode().strip().endswith("KeyboardInterrupt")
     assert eventually(lambda: not any(map(alive, workers)), 20)
     assert len(list(tmp_path.iterdir())) == 2
