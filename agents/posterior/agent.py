@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +15,21 @@ from agents.posterior.wish import Asked, Wish
 from pbg_env import Answer, Discriminator, Generator, Preference, clip_noise
 
 _STEP = 0.02
+# Along the others media change too little for their tangents to matter.
+_TANGENT = 40
 _LENGTHS = (1.0, 2.0, 4.0)
+_RANKS = (2, 4, 8, 16)
 _LEADING = 12
 _JITTER = 1e-9
 _EARLIEST_MANNER = 5
+# Of the mean of what a line leaves out, how much it is moved by: it is a mean of a few media.
+_SHIFT = 0.5
+# How firmly a line between two is held half-way, in shares of what the probes say.
+_HALFWAY = 0.1
+_REMEMBERED = 24
+
+_STATE = ("_wishes", "_asked", "_weights", "_moved_at", "_mean", "_covariance", "_next", "metrics", "rounds")
+"""What an answer changes, beside the random numbers."""
 
 
 class PosteriorAgent(Agent):
@@ -26,19 +39,21 @@ class PosteriorAgent(Agent):
     is a hypothesis of what the user goes by (`wish.Wish`); they are weighed by how probable they made the answers
     (the evidence of a posterior is the product of what it foretold of each answer before it was given).
 
-    - *Belief*: expectation propagation in a model of features that is linear in w: at first the best line over the
-      prior; once the belief is narrow, the tangent at its mean by finite differences, moved as the mean moves.
+    - *Belief*: expectation propagation in a model of features that is linear in w: between the best line over the
+      prior and the tangent at the mean, what fits media across the belief best, moved as the belief moves.
     - *Question*: the pair whose answer is expected to take away the largest share of the belief's spread in features,
-      among pairs of prior samples and among mirror images around the mean, along what is uncertain.
+      among pairs of prior samples and among mirror images around the mean, along what is uncertain and matters.
     - *Recommendation*: the mean.
 
+    Taking back one of the latest 24 answers costs as much as the answers after it.
+
     Args:
-        views: what users may go by, some of "values", "layout" and "deep"; those that the media or tools do not have
-            are left out.
+        views: what users may go by, some of "values", "layout", "convolutions" and "deep"; those that the media or
+            tools do not have are left out.
         dimensions: directions of noise, at most noise_dim.
-        relinearise: answers between tangents.
-        narrow: spread in features, of 1 over the prior, below which a tangent is taken.
-        bend: share of what the tangent leaves out that is counted as noise.
+        relinearise: answers between lines.
+        narrow: spread in features, of 1 over the prior, below which the line over the whole prior is left.
+        bend: share of what a line was seen to leave out that it is thought to.
         probes: media by which that is measured, an even number.
         prior_pairs: candidates for a question among prior samples.
         mirrored: candidates around the mean.
@@ -53,13 +68,13 @@ class PosteriorAgent(Agent):
         self,
         views: Sequence[str] = ("values",),
         dimensions: int = 64,
-        relinearise: int = 3,
+        relinearise: int = 4,
         narrow: float = 0.5,
         bend: float = 0.3,
-        probes: int = 8,
+        probes: int = 16,
         prior_pairs: int = 1500,
         mirrored: int = 600,
-        tried: int = 8,
+        tried: int = 6,
         manner_every: int = 5,
     ) -> None:
         super().__init__()
@@ -94,12 +109,13 @@ class PosteriorAgent(Agent):
         self._weights = {view: 1.0 / len(self._wishes) for view in self._wishes}
         self._moved_at = 0
         self._mean, self._covariance = np.zeros(dimensions), np.eye(dimensions)
-        self._next: tuple[Noise, Noise] | None = None
+        self._before: list[dict[str, Any]] = []
         self._choose()
 
     def _learn(self, answer: Answer) -> None:
+        self._before = [*self._before[1 - _REMEMBERED :], self._state()]
         self.rounds += 1
-        looks = self._around.look(np.stack((answer.first, answer.second)))
+        looks = self._looked(answer.first, answer.second)
         for view, features in looks.items():
             # Both are farther than what is recommended, and how they compare is not told.
             if answer.preference == Preference.BOTH_BAD:
@@ -115,6 +131,37 @@ class PosteriorAgent(Agent):
         if self.rounds - self._moved_at >= self.relinearise and self._likeliest.spread < self.narrow:
             self._move_lines()
         self._choose()
+
+    def _looked(self, first: Noise, second: Noise) -> dict[str, Array]:
+        """Features of a pair in each view, (2, components); those of the question are known."""
+        noise, features = self._next
+        if np.array_equal(noise, (first, second)):
+            return features
+        return self._around.look(np.stack((first, second)))
+
+    def retract(self, ids: Sequence[int]) -> None:
+        back = {int(number) for number in ids}
+        places = [place for place, answer in enumerate(self._history) if answer.id in back]
+        if not places or len(places) != len(back) or len(self._history) - places[0] > len(self._before):
+            super().retract(ids)
+            return
+        after = [answer for answer in self._history[places[0] :] if answer.id not in back]
+        self._restore(self._before[places[0] - len(self._history)])
+        del self._before[places[0] - len(self._history) :], self._history[places[0] :]
+        for answer in after:
+            self._history.append(answer)
+            self._learn(answer)
+
+    def _state(self) -> dict[str, Any]:
+        """What an answer changes, as it is now; arrays are never written to, so that what holds them is copied alone."""
+        state = {name: copy.copy(getattr(self, name)) for name in _STATE}
+        for name in ("_wishes", "_asked"):
+            state[name] = {view: copy.copy(held) for view, held in state[name].items()}
+        return state | {"_rng": copy.deepcopy(self._rng)}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def _weigh(self) -> None:
         evidences = np.array([wish.plausibility for wish in self._wishes.values()])
@@ -132,22 +179,26 @@ class PosteriorAgent(Agent):
         return self._wishes[max(self._weights, key=self._weights.__getitem__)]
 
     def _move_lines(self) -> None:
-        """Takes tangents at the mean, and measures with media across the belief what they leave out."""
+        """Takes lines for the belief as it is, and measures with media across it what they leave out."""
         self._moved_at = self.rounds
         count = len(self._mean)
+        looked = min(_TANGENT, count)
         away = self._rng.standard_normal((self.probes // 2, count)) @ self._root().T
         away = np.r_[away, -away]
-        places = np.concatenate((np.zeros((1, count)), _STEP * np.eye(count), away)) + self._mean
+        places = np.concatenate((np.zeros((1, count)), _STEP * np.eye(looked, count), away)) + self._mean
         for view, features in self._around.look(self._around.noise_at(places)).items():
-            wish = self._wishes[view]
-            matrix = ((features[1 : 1 + count] - features[0]) / _STEP).T
-            left_out = features[1 + count :] - features[0] - away @ matrix.T
+            wish, here = self._wishes[view], features[0]
+            seen = features[1 + looked :] - here
+            far = self._around.lines[view].matrix
+            near = far.copy()
+            near[:, :looked] = ((features[1 : 1 + looked] - here) / _STEP).T
+            matrix = between(far, near, away, seen)
+            left_out = seen - away @ matrix.T
             variance = (left_out**2).mean(axis=0)
             # So few media say how much is left out, not well of which features: half of it is as features vary at all.
             typical = self._around.features[view].var(axis=0)
             residual = self.bend * (0.5 * variance + 0.5 * variance.sum() * typical / typical.sum())
-            offset = features[0] - matrix @ self._mean + 0.5 * self.bend * left_out.mean(axis=0)
-            wish.line = Line(matrix, offset, residual)
+            wish.line = Line(matrix, here - matrix @ self._mean + _SHIFT * left_out.mean(axis=0), residual)
             wish.learn(self._asked[view], manner_too=False)
         self._weigh()
 
@@ -156,26 +207,30 @@ class PosteriorAgent(Agent):
         return np.asarray(np.linalg.cholesky(self._covariance + _JITTER * np.eye(len(self._mean))), dtype=np.float64)
 
     def _choose(self) -> None:
+        """Finds the next question, and what is known of its media."""
         pool = self._around.features
         first, second = self._rng.integers(len(self._around.noise), size=(2, self.prior_pairs))
         worth = self._worth({view: pool[view][first] for view in pool}, {view: pool[view][second] for view in pool})
         best = int(worth.argmax())
-        pair = self._around.noise[first[best]], self._around.noise[second[best]]
+        rows, noise, features = (int(first[best]), int(second[best])), self._around.noise, pool
         media = self._mirror_images()
         looks = self._around.look(media)
         one, other = np.triu_indices(len(media), 1)
         near = self._worth({view: looks[view][one] for view in looks}, {view: looks[view][other] for view in looks})
         nearest = int(near.argmax())
         if near[nearest] > worth[best]:
-            pair = media[one[nearest]], media[other[nearest]]
-        first_is_left = self._rng.random() < 0.5
-        self._next = pair if first_is_left else (pair[1], pair[0])
+            rows, noise, features = (int(one[nearest]), int(other[nearest])), media, looks
+        order = list(rows if self._rng.random() < 0.5 else rows[::-1])
+        self._next = noise[order], {view: features[view][order] for view in features}
 
     def _mirror_images(self) -> Noise:
         """Noise of both sides of the mean along what is uncertain, the most promising, (2 · tried, noise_dim)."""
         root = self._root()
         _, _, leading = np.linalg.svd(self._likeliest.line.matrix @ root, full_matrices=False)
-        away = np.r_[self._rng.standard_normal((self.mirrored, len(root))), leading[:_LEADING]] @ root.T
+        drawn = self._rng.standard_normal((self.mirrored, len(leading)))
+        # Along few or more of the directions that matter. What seems not to matter stays as it is: it may, to the user.
+        drawn *= np.arange(len(leading)) < self._rng.choice(_RANKS, size=(self.mirrored, 1))
+        away = np.r_[drawn @ leading, leading[:_LEADING]] @ root.T
         away *= self._rng.choice(_LENGTHS, size=len(away))[:, None]
         expected = [
             {view: wish.line.at(self._mean + side * away) for view, wish in self._wishes.items()} for side in (1, -1)
@@ -188,9 +243,30 @@ class PosteriorAgent(Agent):
         return np.sum(parts, axis=0)
 
     def _question(self) -> tuple[Noise, Noise]:
-        assert self._next is not None
-        return self._next
+        noise, _ = self._next
+        return noise[0], noise[1]
 
     @property
     def destination(self) -> Noise:
         return clip_noise(self._around.noise_at(self._mean))
+
+
+def between(far: Array, near: Array, away: Array, seen: Array) -> Array:
+    """Of two lines' matrices (components, dimensions), the mixture that tells best what was seen.
+
+    Over a belief of some width the tangent promises too much, and the line over the whole prior too little.
+
+    Args:
+        far: the line over the prior.
+        near: the tangent.
+        away: steps from the mean, (probes, dimensions); the second half mirrors the first.
+        seen: how features changed, (probes, components).
+    """
+    half = len(away) // 2
+    odd = (seen[:half] - seen[half:]) / 2
+    told = np.stack([(away[:half] @ matrix.T).ravel() for matrix in (far, near)], axis=1)
+    gram = told.T @ told
+    halfway = _HALFWAY * np.trace(gram) / 2 * np.eye(2)
+    shares = np.linalg.solve(gram + halfway, told.T @ odd.ravel() + halfway @ np.full(2, 0.5))
+    mixture: Array = shares[0] * far + shares[1] * near
+    return mixture

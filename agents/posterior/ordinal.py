@@ -24,11 +24,14 @@ class Manner(NamedTuple):
         noise: standard deviation of what is felt, above 0.
         tie: half the width of what counts as equal, at least 0.
         lapse: share of random answers, in [0, 1).
+        mismatch: standard deviation of what is felt beside what a view tells, as a share of the distance from what is
+            wanted, at least 0.
     """
 
     noise: float
     tie: float
     lapse: float
+    mismatch: float
 
 
 class Moments(NamedTuple):

@@ -47,7 +47,9 @@ class View(ABC):
         if name == Deep.name:
             return None if discriminator is None else Deep(discriminator)
         is_picture = len(generator.media.shape) == 3 and generator.media.shape[0] == 3
-        return Layout() if is_picture else None
+        if not is_picture:
+            return None
+        return Layout() if name == Layout.name else Convolutions()
 
 
 class Values(View):
@@ -85,7 +87,32 @@ class Deep(View):
         return F.normalize(self._discriminator.features(media).float(), dim=1)
 
 
-_VIEWS = (Values.name, Layout.name, Deep.name)
+class Convolutions(View):
+    """What random filters answer, at three depths, averaged over 4 × 4 places, each depth's scaled to length 1."""
+
+    name = "convolutions"
+    _channels = (32, 64, 64)
+    _size = 5
+
+    def __init__(self) -> None:
+        random = torch.Generator().manual_seed(_SEED)
+        self._weights = []
+        before = 3
+        for channels in self._channels:
+            weight = torch.randn(channels, before, self._size, self._size, generator=random)
+            self._weights.append(2.0 * weight / (before * self._size**2) ** 0.5)
+            before = channels
+
+    def describe(self, media: Tensor) -> Tensor:
+        answers = 2.0 * media - 1.0
+        described = []
+        for weight in self._weights:
+            answers = F.conv2d(answers, weight.to(answers), stride=2, padding=self._size // 2).tanh()
+            described.append(F.normalize(F.adaptive_avg_pool2d(answers, 4).flatten(1), dim=1))
+        return torch.cat(described, dim=1)
+
+
+_VIEWS = (Values.name, Layout.name, Convolutions.name, Deep.name)
 
 
 class Line(NamedTuple):

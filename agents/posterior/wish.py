@@ -11,13 +11,14 @@ from agents.posterior.views import Line
 from pbg_env import Preference
 
 # The manner a simulated or a real person is likely to have, and how sure that is, in orders of e.
-_LIKELY = Manner(noise=0.06, tie=0.02, lapse=0.0)
+_LIKELY = Manner(noise=0.06, tie=0.02, lapse=0.0, mismatch=0.0)
 _SURE_OF_NOISE = 0.7
 _SURE_OF_TIE = 1.0
 _PRICE_OF_LAPSE = 10.0
 _FACTOR = 1.6
 _NOISES = (3e-4, 3.0)
 _LAPSES = (0.0, 0.03, 0.1, 0.2)
+_MISMATCHES = (0.0, 0.05, 0.1, 0.2, 0.4)
 _STEPS = 12
 
 
@@ -38,50 +39,72 @@ class Wish:
     """Somebody prefers what is nearer to a point f*, the features of the picture of some noise w* ~ N(0, I).
 
     What is compared is D(second) − D(first), D(x) = ‖f(x) − f*‖. The difference of two squares over their sum is that
-    very difference; with the sum as the belief expects it, and f linear in w around the belief's mean, it is a linear
-    form of w*, so that the belief is normal (`propagation`). What the line leaves out is noise of the form's own: more
-    in far comparisons than in near ones.
+    very difference; with the sum as the belief expects it, it is a linear form of f*. Around the belief's mean f* is a
+    line in w* and a rest that the line leaves out, f* = A w* + b + √R r with r ~ N(0, I), so that the belief about
+    (w*, r) is normal (`propagation`). The rest is the same in every answer: taken for noise it would never be learned.
 
     Args:
         line: features as a function of noise, at the beginning.
+
+    Attributes:
+        line: the present one; what is believed holds with whichever line comes next.
+        manner: in which answers seem to be given.
+        log_evidence: logarithm of the probability of all answers.
     """
 
     def __init__(self, line: Line) -> None:
-        dimensions = line.matrix.shape[1]
         self.line = line
         self.manner = _LIKELY
-        self.mean = np.zeros(dimensions)
-        self.covariance = np.eye(dimensions)
         self.log_evidence = 0.0
+        self._dimensions = line.matrix.shape[1]
+        unknowns = self._dimensions + len(line.offset)
+        self._unknown, self._covariance = np.zeros(unknowns), np.eye(unknowns)
         self._sites = Sites.none(0)
         self._noise = np.zeros(0)
 
-    def forms(self, first: Array, second: Array) -> tuple[Array, Array, Array]:
-        """D(second) − D(first) as linear forms of w*.
+    @property
+    def mean(self) -> Array:
+        """Of w*, (dimensions,)."""
+        return self._unknown[: self._dimensions]
 
-        Args:
-            first: features (pairs, components).
-            second: as many others.
+    @property
+    def covariance(self) -> Array:
+        """Of w*, (dimensions, dimensions)."""
+        return self._covariance[: self._dimensions, : self._dimensions]
 
-        Returns:
-            Slopes (pairs, dimensions), offsets (pairs,), and the variance of what the line leaves out, (pairs,).
-        """
-        middle, spread = self.line.at(self.mean[None])[0], self.spread
-        sums = sum(np.sqrt(((side - middle) ** 2).sum(axis=1) + spread) for side in (first, second))
-        by_feature = 2.0 * (first - second) / sums[:, None]
-        squares = ((second**2).sum(axis=1) - (first**2).sum(axis=1)) / sums
-        line = self.line
-        return by_feature @ line.matrix, squares + by_feature @ line.offset, by_feature**2 @ line.residual
+    @property
+    def spread(self) -> float:
+        """Mean squared distance of f* from where it is believed to be."""
+        by_unknown = self._by_unknown(np.eye(len(self.line.offset)))
+        return float(((by_unknown @ self._covariance) * by_unknown).sum())
 
     @property
     def plausibility(self) -> float:
         """Logarithm of the probability of the answers, and of the manner they are given in."""
         return self.log_evidence + _plausible(self.manner)
 
-    @property
-    def spread(self) -> float:
-        """Mean squared distance of f* from where it is believed to be."""
-        return float(((self.line.matrix @ self.covariance) * self.line.matrix).sum())
+    def forms(self, first: Array, second: Array, manner: Manner) -> tuple[Array, Array, Array]:
+        """D(second) − D(first) as linear forms of what is unknown.
+
+        Args:
+            first: features (pairs, components).
+            second: as many others.
+            manner: in which they are compared.
+
+        Returns:
+            Slopes (pairs, unknowns), offsets (pairs,), and the variance of what is felt beside them, (pairs,).
+        """
+        expected = self._by_unknown(np.eye(len(self.line.offset))) @ self._unknown + self.line.offset
+        one, other = (((side - expected) ** 2).sum(axis=1) + self.spread for side in (first, second))
+        sums = np.sqrt(one) + np.sqrt(other)
+        by_feature = 2.0 * (first - second) / sums[:, None]
+        squares = ((second**2).sum(axis=1) - (first**2).sum(axis=1)) / sums
+        noise = manner.noise**2 + manner.mismatch**2 * (one + other) / 2
+        return self._by_unknown(by_feature), squares + by_feature @ self.line.offset, noise
+
+    def _by_unknown(self, by_feature: Array) -> Array:
+        """Slopes by features (…, components) → by what is unknown of f*, (…, unknowns)."""
+        return np.concatenate((by_feature @ self.line.matrix, by_feature * np.sqrt(self.line.residual)), axis=1)
 
     def learn(self, asked: Asked, *, manner_too: bool, steps: int = _STEPS) -> None:
         """Believes what all answers say; when told so, looks for a manner that explains them better."""
@@ -93,12 +116,12 @@ class Wish:
                     self._take(belief, noise, other)
 
     def _take(self, belief: Belief, noise: Array, manner: Manner) -> None:
-        self.mean, self.covariance, self._sites = belief.mean, belief.covariance, belief.sites
+        self._unknown, self._covariance, self._sites = belief.mean, belief.covariance, belief.sites
         self.log_evidence, self._noise, self.manner = belief.log_evidence, noise, manner
 
     def _believed(self, asked: Asked, manner: Manner, steps: int) -> tuple[Belief, Array]:
-        slopes, offsets, residual = self.forms(asked.first, asked.second)
-        noise = np.sqrt(manner.noise**2 + residual)
+        slopes, offsets, variance = self.forms(asked.first, asked.second, manner)
+        noise = np.sqrt(variance)
         tie, answers = manner.tie / noise, asked.answers
         first, second = answers == Preference.FIRST, answers == Preference.SECOND
         low = np.where(first, tie, np.where(second, -np.inf, -tie))
@@ -117,21 +140,27 @@ class Wish:
         return [
             *(now._replace(noise=noise) for noise in noises),
             *(now._replace(tie=tie) for tie in ties),
+            *(now._replace(mismatch=mismatch) for mismatch in _MISMATCHES if mismatch != now.mismatch),
             *(now._replace(lapse=lapse) for lapse in _LAPSES if lapse != now.lapse),
         ]
 
     def worth(self, first: Array, second: Array) -> Array:
-        """What share of the spread the answers to pairs of features (pairs, components) are expected to take away.
+        """What share of the spread along the line the answers to pairs are expected to take away.
 
         A normal belief of which the sign of a noisy linear form is told shrinks along the form's covariance; with
         probability p of first, by φ² / (p (1 − p)) of it.
+
+        Args:
+            first: features (pairs, components).
+            second: as many others.
         """
-        slopes, offsets, residual = self.forms(first, second)
-        shared = slopes @ self.covariance
-        variance = (shared * slopes).sum(axis=1) + self.manner.noise**2 + residual
-        place = (slopes @ self.mean + offsets) / np.sqrt(variance)
+        slopes, offsets, noise = self.forms(first, second, self.manner)
+        shared = slopes @ self._covariance
+        variance = (shared * slopes).sum(axis=1) + noise
+        place = (slopes @ self._unknown + offsets) / np.sqrt(variance)
         told = np.exp(-(place**2)) / (2 * np.pi) / np.maximum(_below(place) * _below(-place), 1e-12)
-        worth: Array = ((shared @ self.line.matrix.T) ** 2).sum(axis=1) / variance * told / self.spread
+        along = shared[:, : self._dimensions] @ self.line.matrix.T
+        worth: Array = (along**2).sum(axis=1) / variance * told / self.spread
         return worth
 
 

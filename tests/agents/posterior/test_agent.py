@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from agents.posterior import PosteriorAgent
+from agents.posterior.agent import between
 from agents.posterior.views import Surroundings
 from pbg_env import Preference, PreferencePairsEnv, load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
@@ -38,6 +39,31 @@ def test_taking_back_is_never_having_observed(teacher: str, generator: StackGANG
     take_back(used, fresh, given, [1, 15])
 
 
+def test_taking_back_what_is_long_ago(generator: StackGANGenerator) -> None:
+    used, fresh = PosteriorAgent(**SMALL), PosteriorAgent(**SMALL)
+    _, given = searched(used, generator, 28)
+    fresh.reset(generator, None, 3)
+    take_back(used, fresh, given, [0, 27])
+
+
+def test_taking_back_the_last_answers_looks_at_nothing_again(
+    generator: StackGANGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = PosteriorAgent(**SMALL)
+    agent.reset(generator, None, 3)
+    env = PreferencePairsEnv(1, generator, goal=None)
+    env.reset(seed=0)
+    ask(agent, env, 5)
+    before = agent.act(None), agent.destination
+    ask(agent, env, 3)
+    monkeypatch.setattr(type(generator), "generate", lambda *_: pytest.fail("it generated"))
+    agent.retract([5, 6, 7])
+    np.testing.assert_array_equal(agent.act(None), before[0])
+    np.testing.assert_array_equal(agent.destination, before[1])
+    with pytest.raises(ValueError, match="answers \\[7\\] were never observed"):
+        agent.retract([7])
+
+
 def test_views_are_weighed_by_what_they_foretold(
     generator: StackGANGenerator, discriminator: StackGANDiscriminator
 ) -> None:
@@ -51,6 +77,15 @@ def test_views_are_weighed_by_what_they_foretold(
     assert set(agent._wishes) == {"values", "layout"}
 
 
+def test_between_two_lines_lies_what_was_seen() -> None:
+    rng = np.random.default_rng(0)
+    far, near, away = rng.standard_normal((5, 3)), rng.standard_normal((5, 3)), rng.standard_normal((8, 3))
+    away = np.r_[away, -away]
+    # What is the same on both sides is not the line's.
+    seen = away @ (0.2 * far + 0.7 * near).T + (away**2).sum(axis=1)[:, None]
+    np.testing.assert_allclose(between(far, near, away, seen), 0.2 * far + 0.7 * near, atol=0.05)
+
+
 def test_what_is_said_both_bad_is_farther_than_what_is_recommended(generator: StackGANGenerator) -> None:
     agent = PosteriorAgent(**SMALL)
     agent.reset(generator, None, 3)
@@ -60,9 +95,9 @@ def test_what_is_said_both_bad_is_farther_than_what_is_recommended(generator: St
     looks = agent._around.look(action[0])["values"]
     here = wish.line.at(agent._mean[None])
     for side in looks:
-        slopes, offsets, _ = wish.forms(here, side[None])
+        slopes, offsets, _ = wish.forms(here, side[None], wish.manner)
         # The middle of the prior was recommended: what is wanted is on its side, away from both.
-        assert float(slopes[0] @ wish.mean + offsets[0]) > 0
+        assert float(slopes[0] @ wish._unknown + offsets[0]) > 0
 
 
 def test_media_of_another_kind_are_found_too() -> None:
@@ -91,7 +126,7 @@ def test_settings_out_of_range(told: dict[str, Any], message: str) -> None:
 
 
 def test_views_that_are_not_there(generator: StackGANGenerator) -> None:
-    with pytest.raises(ValueError, match="unknown view 'smell'; expected some of values, layout, deep"):
+    with pytest.raises(ValueError, match="unknown view 'smell'; expected some of values, layout, convolutions, deep"):
         PosteriorAgent(views=["smell"]).reset(generator, None, 0)
     with pytest.raises(ValueError, match="none of the views deep is there for these media; add 'values'"):
         PosteriorAgent(views=["deep"]).reset(generator, None, 0)

@@ -1,0 +1,73 @@
+"""The belief about a wish, in features that are made up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agents.posterior.views import Line
+from agents.posterior.wish import Asked, Wish
+from pbg_env import Preference
+
+
+def told(
+    wanted: np.ndarray, count: int, rng: np.random.Generator, mistakes: float = 0.0, ties: float = 0.0
+) -> tuple[Asked, np.ndarray]:
+    """Answers of somebody who wants a point, and how much farther each second was."""
+    asked, farther = Asked(len(wanted)), np.zeros(count)
+    for number in range(count):
+        first, second = rng.standard_normal((2, len(wanted))) * 0.6
+        farther[number] = np.linalg.norm(second - wanted) - np.linalg.norm(first - wanted)
+        nearer = (farther[number] > 0) ^ (rng.random() < mistakes)
+        answer = Preference.FIRST if nearer else Preference.SECOND
+        asked.add(first, second, Preference.BOTH_GOOD if abs(farther[number]) < ties else answer)
+    return asked, farther
+
+
+def line(rng: np.random.Generator, residual: float) -> Line:
+    return Line(0.5 * rng.standard_normal((6, 3)), 0.2 * rng.standard_normal(6), np.full(6, residual))
+
+
+def test_what_the_line_leaves_out_is_learned() -> None:
+    rng = np.random.default_rng(0)
+    of_features = line(rng, 0.09)
+    rest = 0.3 * rng.standard_normal(6)
+    wanted = of_features.at(rng.standard_normal((1, 3)))[0] + rest
+    wish = Wish(of_features)
+    asked, _ = told(wanted, 150, rng)
+    wish.learn(asked, manner_too=True)
+    expected = wish._by_unknown(np.eye(6)) @ wish._unknown + of_features.offset
+    assert np.linalg.norm(expected - wanted) < 0.3 * np.linalg.norm(rest)
+    # The spread says how far off that is.
+    assert 0.2 < np.linalg.norm(expected - wanted) / wish.spread**0.5 < 3
+
+
+@pytest.mark.parametrize("of_manner", ["tie", "lapse"])
+def test_the_manner_is_found(of_manner: str) -> None:
+    rng = np.random.default_rng(1)
+    of_features = line(rng, 1e-6)
+    wanted = of_features.at(rng.standard_normal((1, 3)))[0]
+    asked, _ = told(wanted, 200, rng, **{"tie": {"ties": 0.2}, "lapse": {"mistakes": 0.1}}[of_manner])
+    wish = Wish(of_features)
+    for _ in range(8):
+        wish.learn(asked, manner_too=True)
+    if of_manner == "tie":
+        assert 0.12 < wish.manner.tie < 0.33
+        assert wish.manner.lapse == 0.0
+    else:
+        assert wish.manner.lapse in (0.1, 0.2)
+
+
+def test_the_next_question_is_worth_more_where_less_is_known() -> None:
+    rng = np.random.default_rng(2)
+    of_features = line(rng, 1e-4)
+    wish = Wish(of_features)
+    asked, _ = told(of_features.at(rng.standard_normal((1, 3)))[0], 40, rng)
+    wish.learn(asked, manner_too=False)
+    again = wish.worth(asked.first, asked.second)
+    values, directions = np.linalg.eigh(wish.covariance)
+    steps = directions.T[[0, -1]] * np.sqrt(values[[0, -1]])[:, None]
+    known, unknown = wish.worth(of_features.at(wish.mean + steps), of_features.at(wish.mean - steps))
+    assert unknown > known
+    assert unknown > np.median(again)
+    assert 0 <= again.min() <= again.max() <= 1
