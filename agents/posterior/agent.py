@@ -153,7 +153,7 @@ class PosteriorAgent(Agent):
             self._learn(answer)
 
     def _state(self) -> dict[str, Any]:
-        """What an answer changes, as it is now; arrays are never written to, so that what holds them is copied alone."""
+        """What an answer changes, as it is now. No array is ever written to: only what holds them is copied."""
         state = {name: copy.copy(getattr(self, name)) for name in _STATE}
         for name in ("_wishes", "_asked"):
             state[name] = {view: copy.copy(held) for view, held in state[name].items()}
