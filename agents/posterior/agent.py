@@ -59,6 +59,7 @@ class PosteriorAgent(Agent):
         mirrored: candidates around the mean.
         tried: of these, how many are generated.
         manner_every: answers between looks for another manner.
+        show: share of questions that show what is recommended, so that the user may say that this is it, in [0, 1].
 
     Raises:
         ValueError: a number out of range, no views, or an unknown one.
@@ -76,6 +77,7 @@ class PosteriorAgent(Agent):
         mirrored: int = 600,
         tried: int = 6,
         manner_every: int = 5,
+        show: float = 0.0,
     ) -> None:
         super().__init__()
         numbers = {"dimensions": dimensions, "relinearise": relinearise, "probes": probes, "prior_pairs": prior_pairs}
@@ -87,6 +89,8 @@ class PosteriorAgent(Agent):
             raise ValueError(f"probes is {probes}, expected an even number: they lie on both sides of the mean")
         if not views or narrow <= 0 or bend < 0:
             raise ValueError(f"views are {views}, narrow {narrow}, bend {bend}; expected some, above 0, at least 0")
+        if not 0 <= show <= 1:
+            raise ValueError(f"show is {show}, expected a share, in [0, 1]")
         self.views = tuple(views)
         self.dimensions = dimensions
         self.relinearise = relinearise
@@ -97,6 +101,7 @@ class PosteriorAgent(Agent):
         self.mirrored = mirrored
         self.tried = tried
         self.manner_every = manner_every
+        self.show = show
 
     def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -214,11 +219,16 @@ class PosteriorAgent(Agent):
         best = int(worth.argmax())
         rows, noise, features = (int(first[best]), int(second[best])), self._around.noise, pool
         media = self._mirror_images()
+        shown = self.show > 0 and self._rng.random() < self.show
+        if shown:
+            media = np.concatenate((self.destination[None], media))
         looks = self._around.look(media)
         one, other = np.triu_indices(len(media), 1)
+        if shown:
+            one, other = np.zeros(len(media) - 1, dtype=np.int64), np.arange(1, len(media))
         near = self._worth({view: looks[view][one] for view in looks}, {view: looks[view][other] for view in looks})
         nearest = int(near.argmax())
-        if near[nearest] > worth[best]:
+        if shown or near[nearest] > worth[best]:
             rows, noise, features = (int(one[nearest]), int(other[nearest])), media, looks
         order = list(rows if self._rng.random() < 0.5 else rows[::-1])
         self._next = noise[order], {view: features[view][order] for view in features}

@@ -77,6 +77,19 @@ def test_views_are_weighed_by_what_they_foretold(
     assert set(agent._wishes) == {"values", "layout"}
 
 
+@pytest.mark.parametrize("show", [0.0, 0.5, 1.0])
+def test_what_is_recommended_is_shown_as_often_as_is_told(show: float, generator: StackGANGenerator) -> None:
+    agent = PosteriorAgent(**SMALL, show=show)
+    agent.reset(generator, None, 3)
+    env = PreferencePairsEnv(1, generator, goal=None)
+    env.reset(seed=0)
+    shown = 0
+    for number in range(20):
+        shown += any(np.array_equal(noise, agent.destination) for noise in agent.act(None)[0])
+        ask(agent, env, 1, number)
+    assert shown == 20 * show if show in (0.0, 1.0) else 4 <= shown <= 16
+
+
 def test_between_two_lines_lies_what_was_seen() -> None:
     rng = np.random.default_rng(0)
     far, near, away = rng.standard_normal((5, 3)), rng.standard_normal((5, 3)), rng.standard_normal((8, 3))
@@ -122,6 +135,7 @@ def test_media_of_another_kind_are_found_too() -> None:
         ({"probes": 3}, "probes is 3, expected an even number"),
         ({"tried": 0}, "tried is 0, expected at least 1"),
         ({"narrow": 0.0}, "narrow 0.0"),
+        ({"show": 1.5}, "show is 1.5, expected a share"),
     ],
 )
 def test_settings_out_of_range(told: dict[str, Any], message: str) -> None:

@@ -37,7 +37,7 @@ def test_what_the_line_leaves_out_is_learned() -> None:
     asked, _ = told(wanted, 150, rng)
     wish.learn(asked, manner_too=True)
     expected = wish._by_unknown(np.eye(6)) @ wish._unknown + of_features.offset
-    assert np.linalg.norm(expected - wanted) < 0.3 * np.linalg.norm(rest)
+    assert np.linalg.norm(expected - wanted) < 0.4 * np.linalg.norm(rest)
     # The spread says how far off that is.
     assert 0.2 < np.linalg.norm(expected - wanted) / wish.spread**0.5 < 3
 
