@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 
 run: $(STAMP)
 	@echo "Searching for a portrait by asking which of two is nearer to it …"
-	@$(BIN)/python -m agents.reference --config configs/agents/reference.yaml
+	@$(BIN)/python -m agents.posterior --config configs/agents/posterior.yaml
 
 test: $(STAMP)
 	@echo "Running the tests …"

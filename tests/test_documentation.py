@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agents.reference.__main__ import parser
+from agents.posterior.__main__ import parser as posterior_parser
+from agents.reference.__main__ import parser as reference_parser
+
+PARSERS = {"agents.posterior": posterior_parser, "agents.reference": reference_parser}
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,16 +31,17 @@ def test_python_runs(code: str) -> None:
     exec(compile(code, "documentation", "exec", dont_inherit=True), {"__name__": "documentation"})
 
 
-def test_commands_of_the_agent_are_understood() -> None:
+@pytest.mark.parametrize("program", PARSERS)
+def test_commands_of_the_agents_are_understood(program: str) -> None:
     commands = [
         shlex.split(line)
         for _, code in blocks("bash")
         for line in code.replace("\\\n", " ").splitlines()
-        if "agents.reference " in line
+        if f"{program} " in line
     ]
     assert commands
     for command in commands:
-        parser().parse_args(command[command.index("agents.reference") + 1 :])
+        PARSERS[program]().parse_args(command[command.index(program) + 1 :])
 
 
 def test_links_lead_somewhere() -> None:
@@ -49,5 +53,5 @@ def test_links_lead_somewhere() -> None:
 def test_configurations_name_existing_classes() -> None:
     for path in sorted((ROOT / "configs" / "agents").glob("*.yaml")):
         assert yaml.safe_load(path.read_text(encoding="utf-8"))
-        line = parser()
+        line = PARSERS["agents.posterior" if path.stem == "posterior" else "agents.reference"]()
         assert line.instantiate(line.parse_args(["--config", str(path)])).agent

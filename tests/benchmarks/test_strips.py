@@ -1,0 +1,30 @@
+"""Searches as strips of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from agents.evolution import OneBitMomentum
+from agents.random_search import Origin
+from benchmarks.strips import draw, main, strip
+
+
+def test_a_strip_is_of_what_was_recommended() -> None:
+    still, moved = (strip(agent, [0, 4], 1) for agent in (Origin(), OneBitMomentum()))
+    assert len(still.frames) == 3
+    np.testing.assert_array_equal(still.frames[0], still.frames[1])
+    assert still.scores[0] == still.scores[1] == moved.scores[0] != moved.scores[1]
+    # The same seed wants the same.
+    np.testing.assert_array_equal(still.frames[2], moved.frames[2])
+    figure = draw([still, moved], [0, 4])
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["start", "4 answers", "target"]
+    assert figure.axes[0].get_xlabel() == f"{still.scores[0]:.2f}"
+
+
+def test_the_command_draws_the_posterior(tmp_path: Path) -> None:
+    main([str(tmp_path / "strips.png"), "--answers", "[0, 2]", "--seeds", "[1, 2]"])
+    with Image.open(tmp_path / "strips.png") as picture:
+        assert picture.width > picture.height > 200
