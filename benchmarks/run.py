@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -72,8 +73,12 @@ def parser() -> jsonargparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     line = parser()
-    settings = line.parse_args(arguments)
     told = sys.argv[1:] if arguments is None else arguments
+    try:
+        demand_yaml(told)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    settings = line.parse_args(told)
     try:
         suite = Suite.read(yaml.safe_load(line.dump(settings, skip_unset=False)))
         folder = settings.out or Path("runs") / "benchmarks" / suite.name
@@ -97,6 +102,38 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"- {place}: {why}")
     print(f"everything: {folder / 'report.md'}", file=sys.stderr)
     sys.exit(1 if failed else 0)
+
+
+def demand_yaml(arguments: Sequence[str]) -> None:
+    """Demands that the files that a command line names can be read: its own parser does not say what is wrong in them.
+
+    Raises:
+        ValueError: a file cannot be opened, or is no YAML; the message names the line.
+    """
+    line = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    line.add_argument("--config", type=Path, action="append", default=[])
+    line.add_argument("--strategies", default=None)
+    known, _ = line.parse_known_args(list(arguments))
+    named = [(known.strategies, Path())] if known.strategies else []
+    for path in known.config:
+        settings = _yaml(path)
+        if isinstance(settings, dict):
+            named.append((settings.get("strategies"), path.parent))
+    for strategies, folder in named:
+        # It may as well be the strategies themselves.
+        if isinstance(strategies, str) and (folder / strategies).is_file():
+            _yaml(folder / strategies)
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = "" if place is None else f"line {place.line + 1}, column {place.column + 1}: "
+        raise ValueError(f"{path} is no YAML: {where}{getattr(error, 'problem', None) or error}") from error
 
 
 def run(

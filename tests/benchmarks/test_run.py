@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 import time
@@ -143,3 +144,25 @@ def test_a_search_whose_process_dies_stops_nothing_else(small: str, tmp_path: Pa
     assert len(rows(tmp_path / "out")) == 2 * 2 * 2
     assert {row["strategy"] for row in rows(tmp_path / "out")} == {"works"}
     assert capsys.readouterr().out.count("dies, target") == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "strategies", "message"),
+    [
+        ("tasks: [", "", "suite.yaml is no YAML: line 1, column 9"),
+        ("strategies: own.yaml", "a: {\n b: [1", "own.yaml is no YAML: line 2, column 8"),
+        (None, "", "suite.yaml cannot be read: No such file or directory"),
+    ],
+)
+def test_files_that_cannot_be_read_are_named(config: str | None, strategies: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(strategies)
+    if config is not None:
+        (tmp_path / "suite.yaml").write_text(config)
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        main(["--config", str(tmp_path / "suite.yaml")])
+
+
+def test_strategies_of_the_command_line_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("a: [")
+    with pytest.raises(SystemExit, match=r"own.yaml is no YAML: line 1, column 5"):
+        main(["--strategies", str(tmp_path / "own.yaml")])
