@@ -150,7 +150,7 @@ def test_a_search_whose_process_dies_stops_nothing_else(small: str, tmp_path: Pa
     ("config", "strategies", "message"),
     [
         ("tasks: [", "", "suite.yaml is no YAML: line 1, column 9"),
-        ("strategies: own.yaml", "a: {\n b: [1", "own.yaml is no YAML: line 2, column 8"),
+        ("strategies: own.yaml", "a: {\n b: [1", "own.yaml is no YAML: line 2, column 7"),
         (None, "", "suite.yaml cannot be read: No such file or directory"),
     ],
 )
