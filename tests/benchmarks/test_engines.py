@@ -181,7 +181,9 @@ def test_a_failure_says_where_native_code_was() -> None:
 
 
 SWEEP = """
-import sys
+import signal, sys
+# What a shell has started in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from benchmarks.engines import run_all
 from tests.benchmarks.test_engines import PROCESSES, squares
