@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jsonargparse
 import numpy as np
+from jsonargparse.typing import NonNegativeInt
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -81,10 +83,15 @@ def draw(strips: Sequence[Strip], answers: Sequence[int]) -> Figure:
 def main(arguments: list[str] | None = None) -> None:
     line = jsonargparse.ArgumentParser(prog="python -m benchmarks.strips", description=__doc__)
     line.add_argument("out", type=Path, help="the picture to write")
-    line.add_argument("--answers", type=list[int], default=[0, 10, 30, 100], help="when to look, ascending")
-    line.add_argument("--seeds", type=list[int], default=[1, 2, 3], help="a search for each")
+    line.add_argument("--answers", type=list[NonNegativeInt], default=[0, 10, 30, 100], help="when to look, ascending")
+    line.add_argument("--seeds", type=list[NonNegativeInt], default=[1, 2, 3], help="a search for each")
     line.add_argument("--teacher", type=str, default="oracle", help="how the simulated user answers")
     told = line.parse_args(arguments)
+    # Before the searches, which take their time.
+    if not told.answers or not told.seeds:
+        sys.exit(f"error: answers are {told.answers} and seeds {told.seeds}; expected one of each at least")
+    if not told.out.parent.is_dir():
+        sys.exit(f"error: there is no folder {told.out.parent} to write {told.out.name} to; make it first")
     strips = [strip(PosteriorAgent(), told.answers, seed, teacher=told.teacher) for seed in told.seeds]
     figure = draw(strips, told.answers)
     figure.savefig(told.out, dpi=_DOTS_PER_INCH)

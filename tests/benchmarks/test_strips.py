@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from agents.evolution import OneBitMomentum
@@ -28,3 +29,15 @@ def test_the_command_draws_the_posterior(tmp_path: Path) -> None:
     main([str(tmp_path / "strips.png"), "--answers", "[0, 2]", "--seeds", "[1, 2]"])
     with Image.open(tmp_path / "strips.png") as picture:
         assert picture.width > picture.height > 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["nowhere/strips.png"], "no folder nowhere"), (["strips.png", "--seeds", "[]"], "expected one of each")],
+)
+def test_what_cannot_be_drawn_is_told_before_searching(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.strips.strip", lambda *_, **__: pytest.fail("it searched"))
+    with pytest.raises(SystemExit, match=message):
+        main(arguments)
