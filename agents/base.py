@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
@@ -11,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pbg_env import Answer, Discriminator, Generator, Preference
+from pbg_env import Answer, Discriminator, Generator, Preference, sample_noise
 
 Noise = NDArray[np.float32]
+
+# Of a medium to begin again from, how many draws from the prior it is taken to be nearer than.
+_NEARER_THAN = 16
 
 
 class Agent(ABC):
@@ -37,12 +41,14 @@ class Agent(ABC):
     def __init__(self) -> None:
         self._history: list[Answer] = []
         self._beginning: tuple[Generator, Discriminator | None, int] | None = None
+        self._begins_from: Noise | None = None
         self.metrics: dict[str, float] = {}
 
     def reset(self, generator: Generator, discriminator: Discriminator | None, seed: int) -> None:
         """Begins a search; generator and discriminator are the searcher's own tools, gradients included."""
         self._beginning = (generator, discriminator, seed)
         self._history = []
+        self._begins_from = None
         self._begin()
 
     def act(self, observation: Any) -> Noise:
@@ -80,12 +86,36 @@ class Agent(ABC):
         for record in self._history:
             self._learn(record)
 
+    def restart(self, noise: Noise) -> None:
+        """Begins again from `noise` (noise_dim,): forgets all answers, and takes it that this is nearer to what is
+        wanted than media drawn from the prior."""
+        self._history = []
+        self._begins_from = np.array(noise, dtype=np.float32)
+        self._begin()
+
+    def become(self, other: Agent) -> None:
+        """Goes on where another agent of the same class stands, which is not to be used any more."""
+        self.__dict__ = other.__dict__
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Agent:
+        """A copy that learns by itself, with the same generator and discriminator."""
+        for tool in (self._beginning or ())[:2]:
+            memo[id(tool)] = tool
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__ = {name: deepcopy(value, memo) for name, value in self.__dict__.items()}
+        return twin
+
     def _begin(self) -> None:
         if self._beginning is None:
             raise RuntimeError("the agent was not reset; call reset(generator, discriminator, seed) first")
         generator, discriminator, seed = self._beginning
         self.rounds, self.finished, self.finished_because, self.metrics = 0, False, "", {}
         self._start(generator, discriminator, np.random.default_rng(seed))
+        if self._begins_from is not None:
+            others = sample_noise((_NEARER_THAN, generator.noise_dim), np.random.default_rng((seed, 1)))
+            for number, other in enumerate(others, 1):
+                self._learn(Answer(-number, self._begins_from, other, Preference.FIRST))
 
     @abstractmethod
     def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:
@@ -103,6 +133,11 @@ class Agent(ABC):
     @abstractmethod
     def destination(self) -> Noise:
         """The noise the agent recommends now, (noise_dim,)."""
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure the agent is of its destination, from 0 before any answer to 1; None where it does not know."""
+        return None
 
     def rate(self, noise: Tensor) -> Tensor | None:
         """The learned reward of noise (batch, noise_dim) → (batch,), or None where the strategy learns none."""

@@ -7,6 +7,7 @@ import inspect
 import shlex
 import sys
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -21,9 +22,10 @@ from agents.base import Agent
 from agents.record import Record, Summary
 from agents.replay import damaged, ended_because, read_settings
 from agents.run import run
-from pbg_env import PreferencePairsEnv
+from pbg_env import HumanOracle, PreferencePairsEnv
 
 ENV_ID = "PBG-StackGANv2-Pairs-v0"
+HUMAN = "human"
 _NOT_OF_THE_RUN = ("config", "resume", "out", "quiet")
 """Options that say nothing about what a run does."""
 
@@ -49,6 +51,7 @@ def parser(kind: type[Agent], *, exit_on_error: bool = True) -> jsonargparse.Arg
     line.add_argument("--quiet", type=bool, nargs="?", const=True, default=False, help="no progress bar")
     line.add_class_arguments(kind, "agent")
     line.add_class_arguments(PreferencePairsEnv, "env", skip={"pairs_per_step", "action", "render_mode"})
+    line.add_class_arguments(HumanOracle, "page", skip={"log", "timeout"})
     return line
 
 
@@ -146,12 +149,36 @@ def search(
     settings: dict[str, Any] = yaml.safe_load(line.dump(config, skip_unset=False))
     for name in _NOT_OF_THE_RUN:
         settings.pop(name, None)
-    env = gym.make(ENV_ID, render_mode="rgb_array", disable_env_checker=True, **settings["env"])
-    agent = line.instantiate(config).agent
-    medium = env.unwrapped.generator.media  # type: ignore[attr-defined]
-    summary = run(agent, env, Record(folder, medium, settings, resume=resume), config.seed, quiet=quiet)
-    env.close()
+    agent = _agent(line, config)
+    with closing(_environment(settings)) as env:
+        space: Any = env.unwrapped
+        medium, is_person = space.generator.media, space.person is not None
+        record = Record(folder, medium, settings, resume=resume, person=is_person)
+        summary = run(agent, env, record, config.seed, quiet=quiet)
+        if is_person and summary.stopped_because != "interrupted":
+            print(
+                "the page shows what was found; it ends when you press “Finish” there, or Ctrl-C here", file=sys.stderr
+            )
+            with suppress(KeyboardInterrupt):
+                space.person.wait_until_left()
     return summary
+
+
+def _environment(settings: dict[str, Any]) -> gym.Env[Any, Any]:
+    """The environment that resolved settings describe."""
+    told = settings["env"]
+    if told["oracle"] == HUMAN:
+        told = told | {"oracle": HumanOracle(**settings["page"])}
+    return gym.make(ENV_ID, render_mode="rgb_array", disable_env_checker=True, **told)
+
+
+def _agent(line: jsonargparse.ArgumentParser, config: jsonargparse.Namespace) -> Agent:
+    """The agent that a configuration describes."""
+    alone = config.clone()
+    # Its class opens a page.
+    alone.pop("page", None)
+    agent: Agent = line.instantiate(alone).agent
+    return agent
 
 
 def report(kind: type[Agent], summary: Summary, folder: Path) -> None:

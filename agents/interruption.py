@@ -17,12 +17,14 @@ class Interruption:
 
     Args:
         at_once: whether the first, too, is to abort at once.
+        hurry: called at the first, to end a step that may take long.
     """
 
-    def __init__(self, at_once: Callable[[], bool]) -> None:
+    def __init__(self, at_once: Callable[[], bool], hurry: Callable[[], None] = lambda: None) -> None:
         self.wanted = False
         """Whether Ctrl-C was pressed."""
         self._at_once = at_once
+        self._hurry = hurry
         self._before: Any = None
 
     def __enter__(self) -> Interruption:
@@ -42,4 +44,5 @@ class Interruption:
         if self.wanted or self._at_once():
             raise KeyboardInterrupt
         self.wanted = True
+        self._hurry()
         tqdm.write("stopping at the end of this step; Ctrl-C again aborts at once", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +71,11 @@ class Album:
         """Adds a question, numbered from 1; of more than a thousand the last are kept."""
         left, right = _at_most(first, _QUESTION_HEIGHT), _at_most(second, _QUESTION_HEIGHT)
         self._questions.append(Question(number, left, right, preference))
+
+    def forget(self, numbers: Container[int]) -> None:
+        """Leaves out questions whose answers were taken back."""
+        kept = [question for question in self._questions if question.number not in numbers]
+        self._questions = deque(kept, maxlen=_QUESTIONS)
 
     def save(self, folder: Path, caption: str, frame: Frame, target: Frame | None) -> dict[str, Image.Image]:
         """Writes `progress.png`, `destination.webp` and, where pairs were seen, `questions.png`.

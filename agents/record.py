@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import sqlite3
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from agents.hyperparameters import add_settings
 from agents.pictures import Album
 from agents.replay import Replay, logged_answers
 from pbg_env import Answer, AnswerLog, Medium, Preference
+
+_LOCK = ".answers.sqlite.lock"
 
 
 @dataclass
@@ -51,13 +53,16 @@ class Record:
         config: resolved, enough to repeat the run.
         resume: go on with the run that the folder holds. Its answers come again, are held against the log, and what is
             derived from them is written aside until all of them agree: a replay that fails changes nothing.
+        person: whether a person answers, who has stored each answer in `log` before anybody learns of it.
 
     Raises:
         FileExistsError: the folder holds a run, and it is not to go on.
         ValueError: the log of answers is damaged, or another process writes in the folder.
     """
 
-    def __init__(self, folder: Path, medium: Medium, config: dict[str, Any], *, resume: bool = False) -> None:
+    def __init__(
+        self, folder: Path, medium: Medium, config: dict[str, Any], *, resume: bool = False, person: bool = False
+    ) -> None:
         log = folder / "answers.sqlite"
         if not resume and ((folder / "config.yaml").exists() or log.exists()):
             raise FileExistsError(
@@ -67,22 +72,22 @@ class Record:
         self.folder = folder
         self._medium = medium
         self._config = config
-        self._lock = _lock(folder)
+        self._person = person
+        self.log = AnswerLog(log)
+        """The answers of the run."""
+        # Nobody is asked again what they have answered.
+        self.replay = Replay([] if person else logged_answers(self.log, log))
         if not resume:
             write(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        try:
-            self._log = AnswerLog(log)
-            self.replay = Replay(logged_answers(self._log, log))
-        except ValueError:
-            self._lock.close()
-            raise
+        if not person:
+            self.log.begin({"asked": "a simulated user", "settings": config})
         self.replaying = self._resumes = resume
         self._into = folder / ".replay" if resume else folder
         # Left behind by a replay that was killed.
         shutil.rmtree(folder / ".replay", ignore_errors=True)
         self._writer = SummaryWriter(str(self._into), purge_step=0 if resume else None)
         self._rows: list[dict[str, Any]] = []
-        self._counts = dict.fromkeys(Preference, 0)
+        self._counted: dict[int, Preference] = {}
         self._asked: list[NDArray[np.uint8]] = []
         self._album = Album()
         self._closed = False
@@ -104,11 +109,17 @@ class Record:
             ReplayError: it is another one.
         """
         self.replay.check_answer(answer.id, answer.preference)
-        if answer.id >= len(self.replay.answers):
-            self._log.add(answer)
-        self._counts[answer.preference] += 1
+        if not self._person and answer.id >= len(self.replay.answers):
+            self.log.add(answer)
+        self._counted[answer.id] = answer.preference
         if answer.id == len(self.replay.answers) - 1:
             self._caught_up()
+
+    def retract(self, ids: Sequence[int]) -> None:
+        """Leaves out answers that were taken back; the log knows it already."""
+        for number in ids:
+            del self._counted[number]
+        self._album.forget([number + 1 for number in ids])
 
     def shown(
         self, answer: Answer, first: NDArray[np.uint8], second: NDArray[np.uint8], row: NDArray[np.uint8]
@@ -127,8 +138,8 @@ class Record:
             metrics: of the round, by name.
         """
         step = summary.queries
-        total = max(1, sum(self._counts.values()))
-        shares = {f"preference/{answer.name.lower()}": count / total for answer, count in self._counts.items()}
+        counts = Counter(self._counted.values())
+        shares = {f"preference/{answer.name.lower()}": counts[answer] / max(1, counts.total()) for answer in Preference}
         scalars = {**metrics, **shares}
         self._add_score(summary)
         for name, value in scalars.items():
@@ -168,12 +179,16 @@ class Record:
         self._write_summary(summary)
         self.close()
 
+    def pictures(self) -> dict[str, Path]:
+        """What was drawn of the whole run, by name."""
+        return {name: self.folder / name for name in ("progress.png", "questions.png", "destination.webp")}
+
     def abandon(self) -> None:
         """Takes a run that could not begin out of its folder again, so that the folder is free for the next try."""
         self.close()
         if self._resumes:
             return
-        for path in (self.folder / name for name in ("config.yaml", "answers.sqlite", ".lock")):
+        for path in (self.folder / name for name in ("config.yaml", "answers.sqlite", _LOCK)):
             path.unlink(missing_ok=True)
         for events in self.folder.glob("events.out.tfevents.*"):
             events.unlink()
@@ -186,10 +201,9 @@ class Record:
             return
         self._closed = True
         self._writer.close()
-        self._log.close()
+        self.log.close()
         if self.replaying:
             shutil.rmtree(self._into, ignore_errors=True)
-        self._lock.close()
 
     def _caught_up(self) -> None:
         """All logged answers came again: what was derived from them takes the place of what is there."""
@@ -232,14 +246,3 @@ class Record:
 def _caption(summary: Summary) -> str:
     answers = f"{summary.queries} answer{'' if summary.queries == 1 else 's'}"
     return answers if summary.score is None else f"{answers}\nscore {summary.score:.2f}"
-
-
-def _lock(folder: Path) -> sqlite3.Connection:
-    """Keeps a second process out of the folder for as long as this one lives, on every system."""
-    connection = sqlite3.connect(folder / ".lock", timeout=0)
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        connection.close()
-        raise ValueError(f"{folder} is in use: a run is still writing there; wait for it, or stop it first") from error
-    return connection

@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from agents.base import Agent, Noise
+from agents.foresight import Foresight
 from agents.interruption import Interruption
 from agents.record import Record, Summary
-from pbg_env import Answer, Preference, sample_noise
+from pbg_env import Answer, HumanOracle, NoAnswer, Person, Preference, sample_noise
 
 _RATED = 1000
 _SHOWN_OF_RATED = 8
 _BATCH = 100
+# Why a search has ended, for the person who answered.
+_ENDINGS = {"satisfied": "You have found it.", "budget": "All answers are given."}
 
 Result = TypeVar("Result")
 
@@ -28,7 +31,8 @@ Result = TypeVar("Result")
 def run(agent: Agent, env: gym.Env[Any, Any], record: Record, seed: int, *, quiet: bool = False) -> Summary:
     """Searches until the oracle is satisfied, the budget is spent or the agent is finished.
 
-    A record that resumes a run holds its logged answers: these are asked again first, and each must come out again.
+    A record that resumes a run holds its logged answers. A simulated user is asked them again first, and each must come
+    out again; a person is spared that, and the agent observes them as they are.
 
     Args:
         agent: any strategy.
@@ -46,7 +50,7 @@ def run(agent: Agent, env: gym.Env[Any, Any], record: Record, seed: int, *, quie
     """
     search = _Search(agent, env, record, seed)
     # As long as logged answers come again nothing is lost by stopping at once.
-    with closing(record), Interruption(lambda: record.replaying) as interruption:
+    with closing(record), Interruption(lambda: record.replaying, search.interrupt) as interruption:
         try:
             search.begin()
         except BaseException:
@@ -79,12 +83,26 @@ class _Search:
         self.queries = 0
         self.score: float | None = None
         self.stopped_because = "running"
+        self._foresight: Foresight | None = None
         self._started = self._round_started = time.monotonic()
         self._seconds = {"agent": 0.0, "environment": 0.0}
         self._accepted: Noise | None = None
         self._destination: Noise = np.empty(0, dtype=np.float32)
 
+    @property
+    def person(self) -> Person | None:
+        """Who answers, where that is nobody simulated."""
+        person: Person | None = self.space.person
+        return person
+
+    def interrupt(self) -> None:
+        """Ends the wait for a person."""
+        if self.person is not None:
+            self.person.interrupt()
+
     def begin(self) -> None:
+        if isinstance(self.person, HumanOracle):
+            self.person.log = self.record.log
         self._observation, _ = self.env.reset(seed=self.seed)
         # The environment spawns its streams from the plain seed; the agent's stream must be none of them.
         agent_seed = int(np.random.SeedSequence((self.seed, 1)).generate_state(1, np.uint64)[0])
@@ -93,7 +111,18 @@ class _Search:
         self._see(self.agent.destination)
         self._frame_width = self.space.generator.media.frame(self._medium).shape[1]
         self.record.begin(self._medium, self.space.target)
+        if self.person is not None:
+            self._remember()
         self._round_started = time.monotonic()
+
+    def _remember(self) -> None:
+        """Takes in what a person has answered before, and shows them where that leads."""
+        start = self.record.log.restarted_from
+        if start is not None:
+            self.agent.restart(start)
+        for answer in self.record.log.answers():
+            self._learn(np.stack((answer.first, answer.second))[None], [answer])
+        self._show_destination()
 
     def ask(self) -> None:
         """One question, from the agent to the oracle and back."""
@@ -101,30 +130,83 @@ class _Search:
         action = np.clip(self._timed("agent", lambda: self.agent.act(self._observation)), self._low, self._high)
         for number, pair in enumerate(action, self.queries):
             self.record.replay.check_pair(number, *pair)
-        self._observation, _, terminated, truncated, info = self._timed("environment", lambda: self.env.step(action))
-        if len(info["retracted"]):
-            raise RuntimeError("answers were taken back, which this loop cannot follow")
-        ids = range(self.queries, int(info["queries"]))
-        answers = info["preference"][: len(ids)]
-        for number, pair, preference in zip(ids, action, answers, strict=False):
-            answer = Answer(number, pair[0], pair[1], Preference(int(preference)))
-            self.record.answer(answer)
-        if self.env.render_mode == "rgb_array":
-            self._show(answer)
+        if self.person is not None and len(action) == 1:
+            self._foresight = Foresight(self.agent, action, self.record.log.next_id)
+        try:
+            step = self._timed("environment", lambda: self.env.step(action))
+        except NoAnswer:
+            self.stopped_because = "interrupted"
+            return
+        finally:
+            if self._foresight is not None:
+                self._foresight.stop()
+        self._observation, _, terminated, truncated, info = step
+        self._take_back(info)
+        given = [
+            Answer(int(number), pair[0], pair[1], Preference(int(preference)))
+            for pair, preference, number in zip(action, info["preference"], info["ids"], strict=True)
+            if preference >= 0
+        ]
         self.queries = int(info["queries"])
-        self._timed("agent", lambda: self.agent.observe(action[: len(ids)], answers, ids))
-        if self.agent.rounds > self._rounds:
-            self._rounds = self.agent.rounds
-            self._round()
+        if given:
+            self._learn(action[info["preference"] >= 0], given)
+        if self.person is not None:
+            self._show_destination()
         if terminated:
             self.stopped_because = "satisfied"
-            self._accepted = self._what_satisfied(action[: len(ids)], answers)
+            self._accepted = info["accepted"] if "accepted" in info else self._what_satisfied(given)
         elif truncated:
             self.stopped_because = "budget"
         elif self.agent.finished:
             self.stopped_because = self.agent.finished_because or "rounds"
         if self.stopped_because != "running":
             self.record.replay.check_end(self.queries, self.stopped_because)
+
+    def _take_back(self, info: dict[str, Any]) -> None:
+        """Follows a person who has taken answers back, or begins again."""
+        retracted = info["retracted"].tolist()
+        self.record.retract(retracted)
+        if "restart_from" in info:
+            self.agent.restart(info["restart_from"])
+        elif retracted:
+            self._timed("agent", lambda: self.agent.retract(retracted))
+        self._rounds = min(self._rounds, self.agent.rounds)
+
+    def _learn(self, pairs: Noise, answers: list[Answer]) -> None:
+        """Records answers to pairs (pairs, 2, noise_dim), and lets the agent observe them."""
+        for answer in answers:
+            self.record.answer(answer)
+        if self.person is not None:
+            self._show_pairs(pairs, answers)
+        elif self.env.render_mode == "rgb_array":
+            self._show(answers[-1])
+        self._timed("agent", lambda: self._observe(pairs, answers))
+        if self.agent.rounds > self._rounds:
+            self._rounds = self.agent.rounds
+            self._round()
+
+    def _observe(self, pairs: Noise, answers: list[Answer]) -> None:
+        foreseen = None
+        if self._foresight is not None:
+            foreseen = self._foresight.take(answers[0].preference, answers[0].id)
+            self._foresight = None
+        if foreseen is not None:
+            self.agent.become(foreseen)
+            return
+        preferences = np.array([answer.preference for answer in answers], dtype=np.int64)
+        self.agent.observe(pairs, preferences, [answer.id for answer in answers])
+
+    def _show_destination(self) -> None:
+        """Shows a person what is recommended."""
+        self.space.show(self.agent.destination, self.agent.confidence)
+
+    def _show_pairs(self, pairs: Noise, answers: list[Answer]) -> None:
+        """Hands on pairs that no environment has rendered in this run."""
+        frames = [
+            self.space.generator.media.frame(medium) for medium in self._media(pairs.reshape(-1, pairs.shape[-1]))
+        ]
+        for answer, first, second in zip(answers, frames[::2], frames[1::2], strict=True):
+            self.record.shown(answer, first, second, np.concatenate((first, second), axis=1))
 
     def _show(self, answer: Answer) -> None:
         """Hands on the last pair from what the environment renders: first, gap, second, and perhaps gap, target."""
@@ -147,16 +229,18 @@ class _Search:
         self._show_rated()
         summary = self._summary()
         self.record.end(summary, self._destination, self._medium, self.space.target)
+        if self.person is not None and summary.stopped_because != "interrupted":
+            self.person.finish(_ENDINGS.get(summary.stopped_because, "The search has ended."), self.record.pictures())
         return summary
 
-    def _what_satisfied(self, pairs: Noise, answers: NDArray[np.int64]) -> Noise | None:
-        """The noise that satisfied the oracle, of the pairs (pairs, 2, noise_dim) of the last step."""
+    def _what_satisfied(self, answers: list[Answer]) -> Noise | None:
+        """The noise that satisfied the oracle, of the answers of the last step."""
         if self.space.has_score:
-            shown = pairs.reshape(-1, pairs.shape[-1])
+            shown = np.concatenate([(answer.first, answer.second) for answer in answers])
             # An imperfect oracle may have named the other one.
             return shown[int(self.space.evaluate(shown).argmax())]
-        answer = int(answers[-1])
-        return pairs[-1, answer] if answer in (Preference.FIRST, Preference.SECOND) else None
+        last = answers[-1]
+        return {Preference.FIRST: last.first, Preference.SECOND: last.second}.get(last.preference)
 
     def _see(self, destination: Noise) -> None:
         """Generates and scores the destination, unless that is done."""

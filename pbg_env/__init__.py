@@ -8,14 +8,24 @@ is nearer.
 from gymnasium.envs.registration import register
 
 from pbg_env import cache
-from pbg_env.answers import AnswerLog
+from pbg_env.answers import AnswerLog, LogInUse
 from pbg_env.ascent import ascend
 from pbg_env.envs import PreferenceEnv, PreferencePairsEnv, PreferencePairsVectorEnv, PreferenceVectorEnv
 from pbg_env.generators import EMBEDDED, Discriminator, Generator, load_discriminator, load_generator
 from pbg_env.generators.module import ModuleGenerator
 from pbg_env.media import ImageMedium, MediaError, Medium, SoundMedium, as_perceived
 from pbg_env.noise import NOISE_BOUND, clip_noise, noise_to_unit, sample_noise, unit_to_noise
-from pbg_env.oracles import TEACHERS, Oracle, TargetOracle, Teacher, UtilityOracle
+from pbg_env.oracles import (
+    TEACHERS,
+    HumanOracle,
+    NoAnswer,
+    Oracle,
+    Person,
+    Reply,
+    TargetOracle,
+    Teacher,
+    UtilityOracle,
+)
 from pbg_env.preference import Answer, Preference
 from pbg_env.prior_bank import PriorBank
 from pbg_env.similarity import Similarity
@@ -28,17 +38,22 @@ __all__ = [
     "AnswerLog",
     "Discriminator",
     "Generator",
+    "HumanOracle",
     "ImageMedium",
+    "LogInUse",
     "MediaError",
     "Medium",
     "ModuleGenerator",
+    "NoAnswer",
     "Oracle",
+    "Person",
     "Preference",
     "PreferenceEnv",
     "PreferencePairsEnv",
     "PreferencePairsVectorEnv",
     "PreferenceVectorEnv",
     "PriorBank",
+    "Reply",
     "Similarity",
     "SoundMedium",
     "TargetOracle",

@@ -257,6 +257,11 @@ class PosteriorAgent(Agent):
         return noise[0], noise[1]
 
     @property
+    def confidence(self) -> float:
+        """The share of the spread in features over the prior that the answers have taken away."""
+        return float(np.clip(1.0 - self._likeliest.spread, 0.0, 1.0))
+
+    @property
     def destination(self) -> Noise:
         return clip_noise(self._around.noise_at(self._mean))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -192,6 +192,10 @@ class Surroundings:
             found = [View.named(name, generator, discriminator) for name in names]
             known[key] = Surroundings(generator, tuple(view for view in found if view is not None), dimensions)
         return known[key]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Surroundings:
+        """Itself: it never changes."""
+        return self
 
     @property
     def views(self) -> list[str]:

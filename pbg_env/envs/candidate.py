@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pbg_env.envs.searches import Batch, Pairs, Searches, one_hot
 from pbg_env.noise import NOISE_BOUND, sample_noise
-from pbg_env.preference import Preference
+from pbg_env.preference import NOT_ASKED, Preference
 
 
 class CandidateSearches(Searches):
@@ -78,6 +78,13 @@ class CandidateSearches(Searches):
         known = self._utilities(which, media)
         if known is not None:
             self._utility[which] = known
+        if self._interview is not None:
+            self._return_to(self._interview.incumbent())
+
+    def _return_to(self, incumbent: NDArray[np.float32] | None) -> None:
+        """Makes an earlier one the incumbent of the search that a person answers."""
+        if incumbent is not None:
+            self._incumbent[0], self._incumbent_media[0] = incumbent, self.generate(incumbent[None])[0]
 
     def _to_ask(
         self, which: NDArray[np.int64], noise: NDArray[np.float32]
@@ -87,12 +94,15 @@ class CandidateSearches(Searches):
     def _step(
         self, which: NDArray[np.int64], noise: NDArray[np.float32], owners: NDArray[np.int64], media: Tensor
     ) -> NDArray[np.float64]:
-        self._candidate[which] = noise
         # Without a copy where all of them ask.
         incumbents = self._incumbent_media if len(which) == self.count else self._incumbent_media[which]
         values = self._utilities(which, media)
         both = None if values is None else np.stack((values, self._utility[which]), axis=1)  # (searches, 2)
-        answers = self._ask(Pairs(which, media, incumbents, both))
+        asked = np.stack((noise, self._incumbent[which]), axis=1)  # (searches, 2, Z)
+        answers = self._ask(Pairs(which, media, incumbents, asked, both))
+        self._candidate[which] = noise
+        if self._interview is not None and answers[0] == NOT_ASKED:
+            self._return_to(self._interview.incumbent())
         self._answers[which, 0] = answers
         self._satisfied[which] = self._meets_goal(which, None if both is None else both.max(axis=1))
         better = answers == Preference.FIRST

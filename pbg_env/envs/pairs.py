@@ -70,7 +70,8 @@ class PairSearches(Searches):
     ) -> NDArray[np.float64]:
         values = self._utilities(owners, media)
         both = None if values is None else values.reshape(-1, 2)
-        answers = self._ask(Pairs(owners[::2], media[::2], media[1::2], both))
+        asked = self._to_ask(which, noise)[1].reshape(-1, 2, self.noise_dim)
+        answers = self._ask(Pairs(owners[::2], media[::2], media[1::2], asked, both))
         meets = self._meets_goal(owners, values)
         for index in which:
             of_search = owners == index

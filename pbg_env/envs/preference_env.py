@@ -20,7 +20,8 @@ from pbg_env.envs.searches import RENDER_MODES, Searches
 from pbg_env.envs.spaces import ActionKind, finite_numbers
 from pbg_env.envs.with_searches import WithSearches
 from pbg_env.generators.base import Discriminator, Generator
-from pbg_env.oracles import Oracle
+from pbg_env.noise import clip_noise
+from pbg_env.oracles import Oracle, Person
 from pbg_env.oracles.teacher import Teacher
 from pbg_env.similarity import Similarity, SimilarityFunction
 
@@ -90,6 +91,30 @@ class SearchEnv(WithSearches, gym.Env[Any, Any], EzPickle):
             raise ValueError(f"noise of shape {array.shape}, expected ({self.noise_dim},) or (batch, {self.noise_dim})")
         scores = self._searches.evaluate(_FIRST.repeat(len(np.atleast_2d(array))), np.atleast_2d(array))
         return float(scores[0]) if array.ndim == 1 else scores
+
+    @property
+    def person(self) -> Person | None:
+        """The person who answers, or None where a simulated user does."""
+        return self._searches.person
+
+    def show(self, destination: NDArray[np.floating], confidence: float | None = None) -> None:
+        """Shows what a search recommends to the person who answers; does nothing for a simulated user.
+
+        Args:
+            destination: noise (noise_dim,), clipped, as actions are.
+            confidence: how sure the search is, from 0 to 1; None where it does not know.
+
+        Raises:
+            ClosedEnvironmentError: after `close`.
+            ValueError: the noise has another shape, is NaN or infinite.
+        """
+        self._searches.demand_open("show")
+        noise = finite_numbers(destination, "destination")
+        if noise.shape != (self.noise_dim,):
+            raise ValueError(f"a destination of shape {noise.shape}, expected ({self.noise_dim},)")
+        if self.person is not None:
+            noise = clip_noise(noise)
+            self.person.show(noise, self._searches.generate(noise[None])[0], confidence)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         self._searches.demand_open("reset")
@@ -175,8 +200,12 @@ class PreferenceEnv(SearchEnv):
     `terminated` when the oracle is satisfied: the incumbent or the candidate scores at least `goal`. `truncated` when
     `max_queries` answers are spent.
 
-    `info` holds `preference` (int64, (pairs,), −1 before the first), `queries`, `is_success`, `retracted` (ids of
-    answers that were taken back), and `score` with `diagnostics`.
+    With `oracle="human"` a person answers, on a page; they end the search when they press "That's it".
+
+    `info` holds `preference` (int64, (pairs,), −1 before the first), `ids` (their numbers, likewise), `queries`,
+    `is_success`, and `score` with `diagnostics`. A person may take answers back instead of answering: then `preference`
+    is −1 and `retracted` holds the ids; or begin again: then these are all so far, and `restart_from` is the noise
+    (noise_dim,) that they want to begin from; or say that this is it: then `accepted` is its noise.
 
     ## Arguments
 
@@ -184,8 +213,8 @@ class PreferenceEnv(SearchEnv):
         generator: "avatars", "tones", a checkpoint, "module:function" (which returns a generator), or a `Generator`.
         discriminator: likewise, or a `Discriminator`; the embedded one for an embedded generator unless told.
         scale: which of the generator's scales, −1 for the largest.
-        oracle: "target" (a simulated user with a target), "random", "module:function" (which returns an oracle), or an
-            `Oracle`; the next three are for "target" alone.
+        oracle: "target" (a simulated user with a target), "human" (a person, on a page), "random", "module:function"
+            (which returns an oracle), or an `Oracle`; the next three are for "target" alone.
         target: "prior" (a fresh medium the generator can make) or a file; None where the wish is a utility of media.
         similarity: what the simulated user goes by: "pixels", "features", "ssim", "discriminator", "vit" or
             "vit:FOLDER-OR-HUB-NAME", "lpips" or "lpips:NETWORK"; or a function of your own, or "module:function", of

@@ -15,6 +15,7 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pbg_env.envs.interview import Interview
 from pbg_env.envs.spaces import ActionKind, action_space, noise_of_action
 from pbg_env.envs.wishes import Wish, Wishes, utilities
 from pbg_env.generators.base import Discriminator, Generator
@@ -24,7 +25,7 @@ from pbg_env.generators.showing import show
 from pbg_env.importing import demand_members
 from pbg_env.media import Medium
 from pbg_env.noise import clip_noise
-from pbg_env.oracles import Oracle, UtilityOracle
+from pbg_env.oracles import Oracle, Person, UtilityOracle
 from pbg_env.oracles.teacher import Teacher
 from pbg_env.preference import NOT_ASKED, Preference
 from pbg_env.similarity import Similarity, SimilarityFunction
@@ -44,6 +45,8 @@ class Pairs(NamedTuple):
     """(pairs, *shape)."""
     second: Tensor
     """(pairs, *shape)."""
+    noise: NDArray[np.float32]
+    """Of first and second, (pairs, 2, noise_dim)."""
     utilities: NDArray[np.float64] | None
     """Of first and second, (pairs, 2), where they are known."""
 
@@ -119,6 +122,9 @@ class Searches(ABC):
         self._wish: list[Wish | None] = [None] * self.count
         self._queries = np.zeros(self.count, dtype=np.int64)
         self._answers = np.full((self.count, self.pairs_per_step), NOT_ASKED, dtype=np.int64)
+        self._ids = np.full_like(self._answers, NOT_ASKED)
+        # Of the one search that a person answers.
+        self._interview: Interview | None = None
         self._satisfied = np.zeros(self.count, dtype=np.bool_)
         self._ended = np.ones(self.count, dtype=np.bool_)
         # Of what a search would recommend; NaN where that is not known.
@@ -163,9 +169,16 @@ class Searches(ABC):
             raise ResetNeeded("there is no search yet, and so no target; call reset() first")
         return wish
 
+    @property
+    def person(self) -> Person | None:
+        """The person who answers, or None where a simulated user does."""
+        return self._wishes.person
+
     def close(self) -> None:
         """Ends everything; whatever is asked of the searches after that is refused."""
         self._closed = True
+        if self.person is not None:
+            self.person.close()
         self._shown = [None] * self.count
 
     def demand_open(self, what: str) -> None:
@@ -237,13 +250,20 @@ class Searches(ABC):
                 of_target[id(target)] = wish
             self._streams[index], self._wish[index] = rngs, wish
             self._queries[index], self._answers[index], self._utility[index] = 0, NOT_ASKED, np.nan
+            self._ids[index] = NOT_ASKED
             self._satisfied[index], self._ended[index], self._shown[index] = False, False, None
+            if self.person is not None:
+                self._interview = Interview(self.person, self.generator, self.max_queries, rngs[2])
+                self._queries[index] = len(self._interview.standing)
+                self._ended[index] = self._queries[index] >= self.max_queries
         if len(opening):
             self._started(np.array(opening), np.reshape(starts, (-1, self.noise_dim)).astype(np.float32), at_starts)
         rewards = np.zeros(self.count)
         if len(acting):
             which = np.array(acting)
             rewards[which] = self._step(which, noise, owners, at_asked)
+            if self._interview is not None:
+                self._satisfied[which] = self._interview.satisfied
             rewards[which] += np.where(self._satisfied[which], self.max_queries - self._queries[which], 0)
             self._ended[which] = self._satisfied[which] | (self._queries[which] >= self.max_queries)
         return rewards
@@ -268,8 +288,11 @@ class Searches(ABC):
             "preference": self._answers.copy(),
             "queries": self._queries.copy(),
             "is_success": self._satisfied.copy(),
+            "ids": self._ids.copy(),
             "retracted": np.empty((self.count, 0), dtype=np.int64),
         }
+        if self._interview is not None:
+            infos |= self._interview.infos()
         known = np.flatnonzero(~np.isnan(self._utility))
         if self.diagnostics and len(known):
             infos["score"] = np.full(self.count, np.nan)
@@ -360,7 +383,11 @@ class Searches(ABC):
             answers = np.empty(len(pairs.owners), dtype=np.int64)
             for index, places in groups:
                 answers[places] = self._ask_one(index, places, pairs)
-        np.add.at(self._queries, pairs.owners, 1)
+        if self._interview is None:
+            for index, places in groups:
+                self._ids[index] = NOT_ASKED
+                self._ids[index, : len(places)] = self._queries[index] + np.arange(len(places))
+            np.add.at(self._queries, pairs.owners, 1)
         if self.render_mode is not None or self.observe_media:
             for index, places in groups:
                 self._shown[index] = torch.stack((pairs.first[places], pairs.second[places]), dim=1)
@@ -371,6 +398,12 @@ class Searches(ABC):
         if isinstance(oracle, UtilityOracle):
             assert pairs.utilities is not None
             return oracle.answer(pairs.utilities[places, 0], pairs.utilities[places, 1], rng)
+        if self._interview is not None:
+            reply = self._interview.ask(pairs.noise[places], pairs.first[places], pairs.second[places])
+            self._queries[index] = len(self._interview.standing)
+            self._ids[index] = NOT_ASKED
+            self._ids[index, : len(places)] = reply.ids
+            return reply.answers
         answers = np.asarray(oracle.compare(pairs.first[places], pairs.second[places], rng))
         # Truth values would pass for numbers, and "first is better" would mean SECOND.
         is_whole = np.issubdtype(answers.dtype, np.integer)

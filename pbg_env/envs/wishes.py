@@ -17,9 +17,9 @@ from pbg_env.generators.base import Discriminator, Generator
 from pbg_env.importing import demand_function, demand_members, imported
 from pbg_env.media import MediaError, as_perceived
 from pbg_env.noise import clip_noise, sample_noise
-from pbg_env.oracles import Oracle, TargetOracle, UtilityOracle
+from pbg_env.oracles import Oracle, Person, TargetOracle, UtilityOracle
 from pbg_env.oracles.base import OracleWithUtility
-from pbg_env.oracles.choice import TARGET, oracle_named
+from pbg_env.oracles.choice import HUMAN, TARGET, oracle_named
 from pbg_env.oracles.teacher import Teacher, teacher_from
 from pbg_env.prior_bank import PriorBank
 from pbg_env.similarity import Similarity, SimilarityFunction, checked_values, similarity_from
@@ -67,6 +67,8 @@ class Wishes:
                 f'one search, reset(options={{"target": …}})'
             )
         is_simulated = isinstance(oracle, str) and oracle == TARGET
+        self.person: Person | None = None
+        """The person who answers, or None where simulated users do."""
         self._takes_targets = is_simulated and target is not None
         # Those that no reset changes, and with them all that is ever computed for them.
         self._fixed: list[Wish] | None = None
@@ -79,7 +81,13 @@ class Wishes:
             if any(told.values()):
                 names = " and ".join(name for name, is_told in told.items() if is_told)
                 raise ValueError(f"{names} given, but only oracle={TARGET!r} goes by them; the oracle is {oracle!r}")
+            if count > 1 and (oracle == HUMAN or isinstance(oracle, Person)):
+                raise ValueError(
+                    f"a person answers one search at a time, and num_envs is {count}; make one environment"
+                )
             self._fixed = self._of_own_oracle(count, oracle)
+            if isinstance(self._fixed[0].oracle, Person):
+                self.person = self._fixed[0].oracle
         elif target is None:
             self._fixed = [self._without_target(similarity)] * count
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from pbg_env.media.base import MediaError
 _FEATURE_SIZE = 64
 
 
-def read_rgb(path: Path) -> Image.Image:
+def read_rgb(path: Path | IO[bytes]) -> Image.Image:
     """A picture file as people see it: turned as its EXIF data say, transparency on white, RGB.
 
     Raises:

@@ -117,10 +117,10 @@ def test_a_killed_run_is_readable_and_goes_on(small: str, tmp_path: Path, capsys
     assert summary["rounds"] == len(read_rounds(folder)) > 0
     assert np.load(folder / "destination.npy").shape == (6,)
     before = read_answers(folder)
-    assert len(before) == 21
     main(["--resume", str(folder), "--quiet"])
     assert f"after {QUERIES} answers" in capsys.readouterr().out
-    assert read_answers(folder)[:21] == before
+    assert len(before) <= 21, "answers of simulated users are written in batches"
+    assert read_answers(folder)[: len(before)] == before
     main(arguments(small, tmp_path / "whole"))
     assert_same_run(folder, tmp_path / "whole")
 
@@ -166,6 +166,9 @@ def change_log(statement: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         connection = sqlite3.connect(folder / "answers.sqlite")
         with connection:
+            # The log keeps itself from being changed, and a damaged disk does not ask it.
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                connection.execute(f"DROP TRIGGER {name}")
             connection.execute(statement)
         connection.close()
 
@@ -182,16 +185,17 @@ def change_settings(**settings: object) -> Callable[[Path], None]:
     return change
 
 
+OF_ANSWER = "(SELECT answers.id FROM answers WHERE answers.question = questions.id)"
 TAMPERED: list[tuple[Callable[[Path], object], str]] = [
     (
         change_log("UPDATE answers SET preference = (preference + 1) % 2 WHERE id = 5"),
         "answer 5 does not come out again",
     ),
     (
-        change_log("UPDATE answers SET first = second WHERE id = 12"),
+        change_log(f"UPDATE questions SET first = second WHERE {OF_ANSWER} = 12"),
         r"answer 12 .* component 0 of the first noise, now",
     ),
-    (change_log("UPDATE answers SET first = x'0000' WHERE id = 3"), "answers.sqlite is damaged"),
+    (change_log(f"UPDATE questions SET first = x'0000' WHERE {OF_ANSWER} = 3"), "answers.sqlite is damaged"),
     (change_log("UPDATE answers SET preference = 9 WHERE id = 3"), "answers.sqlite is damaged"),
     (change_log("DELETE FROM answers WHERE id = 4"), "holds answer 5 where 4 was expected"),
     (change_settings(seed=8), "answer 0 does not come out again.*the configuration, the code or the machine differ"),
@@ -235,7 +239,7 @@ def test_only_a_run_is_resumed_and_only_as_it_was(more: list[str], message: str)
 
 def test_two_processes_do_not_write_in_one_folder(generator: StackGANGenerator, tmp_path: Path) -> None:
     record = Record(tmp_path / "run", generator.media, {})
-    with pytest.raises(ValueError, match="run is in use: a run is still writing there"):
+    with pytest.raises(ValueError, match=r"answers\.sqlite is in use: a run is still writing there"):
         Record(tmp_path / "run", generator.media, {}, resume=True)
     record.close()
     Record(tmp_path / "run", generator.media, {}, resume=True).close()

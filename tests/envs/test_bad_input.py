@@ -72,7 +72,7 @@ ARGUMENTS = [
     ({"teacher": "strict"}, "unknown teacher 'strict'; expected one of 'oracle'"),
     ({"teacher": {"patience": 1}}, "teacher: unknown parameters patience"),
     ({"teacher": {"equal": "5"}}, "teacher: equal is '5', expected a number, or a share of the prior such as '5%'"),
-    ({"oracle": "nobody"}, "unknown oracle 'nobody'; expected 'target', 'random' or 'module:function'"),
+    ({"oracle": "nobody"}, "unknown oracle 'nobody'; expected 'target', 'human', 'random' or 'module:function'"),
     ({"oracle": "nowhere:make"}, "oracle 'nowhere:make' cannot be imported"),
     (
         {"oracle": "builtins:len"},

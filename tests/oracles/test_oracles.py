@@ -75,7 +75,7 @@ def no_oracle() -> int:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nobody", "unknown oracle 'nobody'; expected 'target', 'random' or 'module:function'"),
+        ("nobody", "unknown oracle 'nobody'; expected 'target', 'human', 'random' or 'module:function'"),
         ("tests.nowhere:oracle", "cannot be imported"),
         (f"{__name__}:absent", "cannot be imported"),
         (f"{__name__}:no_oracle", "what oracle '.*:no_oracle' returned, a int, lacks compare"),

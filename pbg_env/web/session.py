@@ -1,0 +1,427 @@
+"""What is on the page, and what the person does there: the meeting point of the search's thread and the server's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from threading import Condition
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pbg_env.answers import AnswerLog, File, Seen
+from pbg_env.preference import Answer, Preference
+from pbg_env.web.files import Shown
+
+Noise = NDArray[np.float32]
+
+_CHOICES = {
+    "left": (Preference.FIRST, Preference.SECOND),
+    "right": (Preference.SECOND, Preference.FIRST),
+    "both_good": (Preference.BOTH_GOOD, Preference.BOTH_GOOD),
+    "both_bad": (Preference.BOTH_BAD, Preference.BOTH_BAD),
+}
+"""What a choice says when the first is on the left, and when it is on the right."""
+
+_STRIP = 48
+# A page that has not asked for so long is closed.
+_LEFT_AFTER = 90.0
+
+
+class Question(NamedTuple):
+    """A pair to show."""
+
+    noise: NDArray[np.float32]
+    """Of first and second, (2, noise_dim)."""
+    media: tuple[Shown, Shown]
+    first_is_left: bool
+    repeat_of: int | None = None
+    """Number of the answer it was asked for before."""
+    revises: int | None = None
+    """Number of the answer to it that was taken back."""
+
+
+class Answered(NamedTuple):
+    answer: Answer
+    repeat_of: int | None
+
+
+class Undone(NamedTuple):
+    id: int
+
+
+class Restarted(NamedTuple):
+    noise: Noise
+
+
+class Accepted(NamedTuple):
+    noise: Noise
+    medium: Shown
+
+
+Deed = Answered | Undone | Restarted | Accepted
+"""What a person did while a question was on the page."""
+
+
+class Stale(ValueError):
+    """The page spoke of a question that is no longer there, or asked for what cannot be done now."""
+
+
+class Interrupted(Exception):
+    """Nobody waits for the person any longer."""
+
+
+@dataclass
+class _Waiting:
+    """A question on the page."""
+
+    key: int
+    question: Question
+    undoable: int | None
+    """Number of the answer that undoing takes back."""
+    deed: Deed | None = None
+
+
+@dataclass
+class _Destination:
+    """What the search recommends, and how it got there."""
+
+    noise: Noise | None = None
+    medium: Shown | None = None
+    confidence: float | None = None
+    strip: list[str] = field(default_factory=list)
+
+
+class Session:
+    """One person at one page. The search's thread poses questions and waits; the server's threads tell what the person
+    does. A deed is on disk before the call that tells of it returns."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._version = 0
+        # Apart from those of a process before: a page that was left open must not answer what it has not shown.
+        self._keys = count(time.time_ns() // 1_000_000)
+        self.log: AnswerLog | None = None
+        """Where answers go; None before a search."""
+        self._interrupted = False
+        self._closed = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self._files: dict[str, File] = {}
+        self._waiting: _Waiting | None = None
+        self._destination = _Destination()
+        self._target: str | None = None
+        self._message = ""
+        self._ended: dict[str, Any] | None = None
+        self._downloads: dict[str, tuple[str, bytes]] = {}
+        self._left = False
+        self._heard = time.monotonic()
+        self._answers, self._max_queries = 0, 0
+
+    # What the search's thread calls.
+
+    def begin(self, log: AnswerLog, max_queries: int, answers: int) -> None:
+        """A search begins.
+
+        Args:
+            log: where answers go.
+            max_queries: answers there are at most.
+            answers: that stand already.
+        """
+        with self._changed:
+            self._clear()
+            self.log, self._max_queries, self._answers = log, max_queries, answers
+            self._change()
+
+    def pose(self, question: Question, answers: int, undoable: int | None) -> None:
+        """Puts a question on the page."""
+        with self._changed:
+            self._interrupted = False
+            self._answers = answers
+            self._forget_question()
+            self._keep(*question.media)
+            self._waiting = _Waiting(next(self._keys), question, undoable)
+            self._message = ""
+            self._change()
+
+    def deed(self, timeout: float | None) -> Deed | None:
+        """What the person did about the question; None where nothing within so many seconds.
+
+        Raises:
+            Interrupted: by `interrupt` or `close`.
+        """
+        ends = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while True:
+                if self._waiting is None:
+                    raise RuntimeError("no question was posed")
+                if self._waiting.deed is not None:
+                    return self._waiting.deed
+                if self._interrupted or self._closed:
+                    self._interrupted = False
+                    raise Interrupted
+                left = None if ends is None else ends - time.monotonic()
+                if left is not None and left <= 0:
+                    return None
+                # In pieces: a wait without end keeps Ctrl-C out on some systems.
+                self._changed.wait(1.0 if left is None else min(left, 1.0))
+
+    def taken(self, answers: int) -> None:
+        """The deed is known; so many answers stand."""
+        with self._changed:
+            self._answers = answers
+            self._forget_question()
+            self._change()
+
+    def interrupt(self) -> None:
+        """Ends a wait for the person; the question stays where it is."""
+        with self._changed:
+            self._interrupted = True
+            self._changed.notify_all()
+
+    def show(self, noise: Noise, medium: Shown, confidence: float | None) -> None:
+        """Shows what the search recommends."""
+        with self._changed:
+            here = self._destination
+            self._keep(medium)
+            if not here.strip or here.strip[-1] != medium.picture.id:
+                here.strip.append(medium.picture.id)
+            if len(here.strip) > _STRIP:
+                del here.strip[1:-1:2]
+            here.noise, here.medium, here.confidence = noise, medium, confidence
+            self._change()
+
+    @property
+    def recommended(self) -> tuple[Noise, Shown] | None:
+        """What is shown as recommended."""
+        with self._changed:
+            here = self._destination
+            return None if here.noise is None or here.medium is None else (here.noise, here.medium)
+
+    def say(self, message: str) -> None:
+        """Shows a line where there is no question."""
+        with self._changed:
+            self._message = message
+            self._change()
+
+    def aim(self, target: File | None) -> None:
+        """Shows a picture beside, or none."""
+        with self._changed:
+            self._target = None if target is None else target.id
+            if target is not None:
+                self._files[target.id] = target
+            self._change()
+
+    def end(self, why: str, medium: Shown | None, told: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+        """Shows the last page.
+
+        Args:
+            why: the search ended, as a sentence.
+            medium: that was found.
+            told: about the answers, for the page.
+            files: to download, by their names.
+        """
+        with self._changed:
+            self._waiting = None
+            if medium is not None:
+                self._keep(medium)
+            self._downloads = {f"{number}": (name, content) for number, (name, content) in enumerate(files.items())}
+            names = {key: name for key, (name, _) in self._downloads.items()}
+            found = None if medium is None else _told(medium)
+            self._ended = {"why": why, "medium": found, "files": names, **told}
+            self._heard = time.monotonic()
+            self._change()
+
+    def wait_until_left(self) -> None:
+        """Waits until the person has finished with the last page, or closed it."""
+        with self._changed:
+            while not (self._left or self._closed or time.monotonic() - self._heard > _LEFT_AFTER):
+                self._changed.wait(1.0)
+
+    def close(self) -> None:
+        """Ends all waiting."""
+        with self._changed:
+            self._closed = True
+            self._change()
+
+    # What the server's threads call.
+
+    def answer(self, key: int, choice: str, seconds: float) -> None:
+        """Stores an answer.
+
+        Raises:
+            Stale: the question is not on the page, or is answered.
+            ValueError: no such choice.
+            OSError: it cannot be stored; the question stays.
+        """
+        if choice not in _CHOICES:
+            raise ValueError(f"choice is {choice!r}, expected one of {', '.join(_CHOICES)}")
+        with self._changed:
+            waiting = self._open(key)
+            question = waiting.question
+            preference = _CHOICES[choice][0 if question.first_is_left else 1]
+            answer = Answer(self._journal.next_id, question.noise[0], question.noise[1], preference)
+            files = (question.media[0].medium, question.media[1].medium)
+            seen = Seen(files, question.first_is_left, seconds, question.repeat_of, question.revises)
+            self._journal.add(answer, seen)
+            self._do(waiting, Answered(answer, question.repeat_of))
+
+    def undo(self, key: int) -> None:
+        """Takes the last answer back.
+
+        Raises:
+            Stale: the question is not on the page, or there is nothing to take back.
+            OSError: that cannot be stored.
+        """
+        with self._changed:
+            waiting = self._open(key)
+            if waiting.undoable is None:
+                raise Stale("there is no answer to take back")
+            self._journal.retract([waiting.undoable])
+            self._do(waiting, Undone(waiting.undoable))
+
+    def accept(self, key: int, which: str) -> None:
+        """Ends the search with the "destination", or with what is shown "left" or "right".
+
+        Raises:
+            Stale: the question is not on the page, or nothing is recommended.
+            ValueError: no such place.
+            OSError: that cannot be stored.
+        """
+        with self._changed:
+            waiting = self._open(key)
+            noise, medium = self._at(waiting, which)
+            self._journal.mark("accepted", noise)
+            self._do(waiting, Accepted(noise, medium))
+
+    def restart(self, key: int, which: str) -> None:
+        """Begins again from the "destination", or from what is shown "left" or "right".
+
+        Raises:
+            Stale, ValueError, OSError: as for `accept`.
+        """
+        with self._changed:
+            waiting = self._open(key)
+            noise, _ = self._at(waiting, which)
+            self._journal.mark("restart", noise)
+            self._do(waiting, Restarted(noise))
+
+    def leave(self) -> None:
+        """The person has finished with the last page.
+
+        Raises:
+            Stale: the search goes on.
+        """
+        with self._changed:
+            if self._ended is None:
+                raise Stale("the search has not ended")
+            self._left = True
+            self._change()
+
+    def file(self, name: str) -> File | None:
+        """A medium of the page, by the name of its content."""
+        with self._changed:
+            return self._files.get(name)
+
+    def download(self, key: str) -> tuple[str, bytes] | None:
+        """The name and content of a file of the last page."""
+        with self._changed:
+            return self._downloads.get(key)
+
+    def state(self, after: int, timeout: float) -> dict[str, Any] | None:
+        """What is on the page; waits until there is something later than version `after`, for so many seconds, and
+        gives None where there is not. After `close` it does not wait."""
+        ends = time.monotonic() + timeout
+        with self._changed:
+            self._heard = time.monotonic()
+            while self._version <= after and not self._closed:
+                left = ends - time.monotonic()
+                if left <= 0:
+                    return None
+                self._changed.wait(left)
+            self._heard = time.monotonic()
+            return self._state()
+
+    def _state(self) -> dict[str, Any]:
+        here, waiting = self._destination, self._waiting
+        question = None
+        if waiting is not None and waiting.deed is None:
+            sides = waiting.question.media
+            left, right = sides if waiting.question.first_is_left else reversed(sides)
+            question = {
+                "key": waiting.key,
+                "left": _told(left),
+                "right": _told(right),
+                "undo": waiting.undoable is not None,
+            }
+        return {
+            "version": self._version,
+            "closed": self._closed,
+            "message": self._message,
+            "question": question,
+            "answers": self._answers,
+            "most": self._max_queries,
+            "destination": None if here.medium is None else _told(here.medium),
+            "confidence": here.confidence,
+            "strip": list(here.strip),
+            "target": self._target,
+            "ended": self._ended,
+        }
+
+    @property
+    def _journal(self) -> AnswerLog:
+        if self.log is None:
+            raise Stale("no search has begun")
+        return self.log
+
+    def _open(self, key: int) -> _Waiting:
+        waiting = self._waiting
+        if waiting is None or waiting.key != key or waiting.deed is not None or self._closed:
+            raise Stale("this question is answered already, or is no longer asked")
+        return waiting
+
+    def _at(self, waiting: _Waiting, which: str) -> tuple[Noise, Shown]:
+        if which == "destination":
+            recommended = self.recommended
+            if recommended is None:
+                raise Stale("nothing is recommended yet")
+            return recommended
+        if which not in ("left", "right"):
+            raise ValueError(f"which is {which!r}, expected destination, left or right")
+        place = int((which == "right") == waiting.question.first_is_left)
+        return waiting.question.noise[place], waiting.question.media[place]
+
+    def _do(self, waiting: _Waiting, deed: Deed) -> None:
+        waiting.deed = deed
+        self._change()
+
+    def _keep(self, *media: Shown) -> None:
+        for medium in media:
+            for file in medium:
+                if file is not None:
+                    self._files[file.id] = file
+
+    def _forget_question(self) -> None:
+        """Lets go of what was only shown in the last question."""
+        if self._waiting is None:
+            return
+        here = self._destination
+        needed = {*here.strip, self._target}
+        needed |= set() if here.medium is None else {file.id for file in here.medium if file is not None}
+        for medium in self._waiting.question.media:
+            for file in medium:
+                if file is not None and file.id not in needed:
+                    self._files.pop(file.id, None)
+        self._waiting = None
+
+    def _change(self) -> None:
+        self._version += 1
+        self._changed.notify_all()
+
+
+def _told(medium: Shown) -> dict[str, Any]:
+    return {"picture": medium.picture.id, "sound": None if medium.sound is None else medium.sound.id}
