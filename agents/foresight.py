@@ -1,8 +1,9 @@
-"""What an agent would ask after each answer a person may give, worked out while they look."""
+"""What is done while a person looks: what waits to be written, and what an agent would ask after each answer."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 import numpy as np
@@ -20,18 +21,29 @@ class Foresight:
         agent: who asks.
         action: the question, (1, 2, noise_dim).
         number: the answer will have.
+        before: what is to be done first.
     """
 
-    def __init__(self, agent: Agent, action: Noise, number: int) -> None:
+    def __init__(self, agent: Agent, action: Noise, number: int, before: Sequence[Callable[[], None]] = ()) -> None:
         self._agent = agent
         self._action = action
         self._number = number
+        self._before = before
+        self._error: Exception | None = None
         self._wanted = threading.Event()
         self._known: dict[Preference, Agent] = {}
         self._thread = threading.Thread(target=self._work, name="foresight", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
+        try:
+            for act in self._before:
+                act()
+            self._foresee()
+        except Exception as error:
+            self._error = error
+
+    def _foresee(self) -> None:
         for preference in Preference:
             if self._wanted.is_set():
                 return
@@ -47,6 +59,12 @@ class Foresight:
         return self._known.get(preference) if number == self._number else None
 
     def stop(self) -> None:
-        """Ends the work, after what is in hand: the generator is nobody else's while it lasts."""
+        """Ends the work, after what is in hand: the generator is nobody else's while it lasts.
+
+        Raises:
+            Exception: what went wrong in it.
+        """
         self._wanted.set()
         self._thread.join()
+        if self._error is not None:
+            raise self._error

@@ -84,6 +84,7 @@ class _Search:
         self.score: float | None = None
         self.stopped_because = "running"
         self._foresight: Foresight | None = None
+        self._later: list[Callable[[], None]] = []
         self._started = self._round_started = time.monotonic()
         self._seconds = {"agent": 0.0, "environment": 0.0}
         self._accepted: Noise | None = None
@@ -122,6 +123,7 @@ class _Search:
             self.agent.restart(start)
         for answer in self.record.log.answers():
             self._learn(np.stack((answer.first, answer.second))[None], [answer])
+            self._catch_up()
         self._show_destination()
 
     def ask(self) -> None:
@@ -131,7 +133,9 @@ class _Search:
         for number, pair in enumerate(action, self.queries):
             self.record.replay.check_pair(number, *pair)
         if self.person is not None and len(action) == 1:
-            self._foresight = Foresight(self.agent, action, self.record.log.next_id)
+            self._foresight = Foresight(self.agent, action, self.record.log.next_id, self._later)
+            self._later = []
+        self._catch_up()
         try:
             step = self._timed("environment", lambda: self.env.step(action))
         except NoAnswer:
@@ -177,7 +181,7 @@ class _Search:
         for answer in answers:
             self.record.answer(answer)
         if self.person is not None:
-            self._show_pairs(pairs, answers)
+            self._when_there_is_time(lambda: self._show_pairs(pairs, answers))
         elif self.env.render_mode == "rgb_array":
             self._show(answers[-1])
         self._timed("agent", lambda: self._observe(pairs, answers))
@@ -221,9 +225,24 @@ class _Search:
         seconds = {"round": ended - self._round_started} | self._seconds
         metrics = self.agent.metrics | {f"time/{name}": value for name, value in seconds.items()}
         self._round_started, self._seconds = ended, dict.fromkeys(self._seconds, 0.0)
-        self.record.round(self._summary(), self._destination, self._medium, metrics)
+        summary, destination, medium = self._summary(), self._destination, self._medium
+        self._when_there_is_time(lambda: self.record.round(summary, destination, medium, metrics))
+
+    def _when_there_is_time(self, act: Callable[[], None]) -> None:
+        """Does it now; or, so that a person need not wait for it, while they look at their next question."""
+        if self.person is None:
+            act()
+        else:
+            self._later.append(act)
+
+    def _catch_up(self) -> None:
+        """Does what was left for later."""
+        later, self._later = self._later, []
+        for act in later:
+            act()
 
     def end(self) -> Summary:
+        self._catch_up()
         # What the oracle has accepted needs no further guess.
         self._see(self.agent.destination if self._accepted is None else self._accepted)
         self._show_rated()

@@ -197,7 +197,7 @@ def test_media_of_simulated_answers_are_made_again(
 
     log = AnswerLog(path)
     log.add(answer(0, rng))
-    with pytest.raises(ValueError, match="holds no media of answer 0.*name the generator"):
+    with pytest.raises(ValueError, match=r"holds no media of answer 0.*name the generator"):
         export_chosen(log, tmp_path / "chosen.parquet")
     assert export_chosen(log, tmp_path / "chosen.parquet", generator) == 1
     row = pyarrow.parquet.read_table(tmp_path / "chosen.parquet").to_pylist()[0]
@@ -211,7 +211,7 @@ def test_the_command(path: Path, tmp_path: Path, rng: np.random.Generator, capsy
     log.close()
     main([str(path), str(tmp_path / "answers.parquet")])
     assert "1 answers in" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="error: .*name the generator"):
+    with pytest.raises(SystemExit, match=r"error: .*name the generator"):
         main([str(path), str(tmp_path / "chosen.parquet"), "--form", "chosen"])
     with pytest.raises(SystemExit, match="error: no log of answers"):
         main([str(tmp_path / "none.sqlite"), str(tmp_path / "answers.parquet")])

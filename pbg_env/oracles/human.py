@@ -9,6 +9,7 @@ import time
 import warnings
 import webbrowser
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -389,14 +390,16 @@ class HumanOracle:
         contents |= {name: path.read_bytes() for name, path in (files or {}).items() if path.is_file()}
         log = self._session.log
         if log is not None:
-            log.flush()
             contents["answers.sqlite"] = log.path.read_bytes()
         self._session.end(why, medium, self.consistency()._asdict(), contents)
 
     def consistency(self) -> Consistency:
         """How the answers of this search agree with each other."""
-        log = self._session.log
-        rows = [] if log is None else [row for row in log.everything() if row["retracted_at"] is None]
+        rows = []
+        if self._session.log is not None:
+            # Who has handed the log in may have closed it.
+            with closing(AnswerLog(self._session.log.path, write=False)) as log:
+                rows = [row for row in log.everything() if row["retracted_at"] is None]
         before = {row["id"]: row["preference"] for row in rows}
         repeats = [row for row in rows if row["repeat_of"] in before]
         strict = [row for row in rows if row["preference"] in (Preference.FIRST, Preference.SECOND)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from pbg_env.answers import File
@@ -69,11 +69,12 @@ def uploaded(content: bytes) -> File:
                     f"the picture has {picture.width} × {picture.height} pixels; give one of at most 25 million"
                 )
         upright = read_rgb(io.BytesIO(content))
-        fitted = ImageOps.contain(upright, (_UPLOADED_SIZE, _UPLOADED_SIZE))
+        # Smaller ones stay as they are.
+        upright.thumbnail((_UPLOADED_SIZE, _UPLOADED_SIZE))
     except UNREADABLE as error:
         if isinstance(error, MediaError):
             raise
         raise MediaError("the file is no picture that can be read; give a PNG, JPEG or WebP") from error
     made = io.BytesIO()
-    fitted.save(made, "PNG")
+    upright.save(made, "PNG")
     return File("image/png", made.getvalue())

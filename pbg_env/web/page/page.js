@@ -25,6 +25,7 @@ let state = null;
 let shownKey = null; // of the question that is to be seen, both media on screen
 let shownAt = 0;
 let busy = false; // a deed is on its way
+let left = false; // the person has finished
 let waitingForKey = null; // of the settings: the deed that the next key is for
 let lastPlayed = "right";
 let keys = readKeys();
@@ -47,10 +48,12 @@ async function follow() {
     try {
       response = await ask(`/state?after=${state ? state.version : 0}`);
     } catch {
+      if (left) return;
       problem("The connection is lost; trying again …", "connection");
       await pause(700);
       continue;
     }
+    if (left) return;
     if (response.status === 200) {
       noProblem("connection");
       await render(await response.json());
@@ -164,7 +167,7 @@ async function renderQuestion(question) {
   if (!state.question || state.question.key !== question.key) return;
   ungive();
   document.body.classList.remove("loading");
-  for (const button of all("[data-play]")) button.hidden = !question[button.dataset.play].sound;
+  for (const side of ["left", "right"]) all(`[data-play='${side}']`)[0].hidden = !question[side].sound;
   // Two frames: then both are not only decoded but on the screen.
   await new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); });
   if (!state.question || state.question.key !== question.key) return;
@@ -193,7 +196,9 @@ async function renderStanding(now) {
   byId("aim").hidden = !now.target;
   const loading = [];
   if (now.destination) loading.push(put(byId("destination"), now.destination.picture));
+  all("[data-play='destination']")[0].hidden = !now.destination?.sound;
   if (now.target) loading.push(put(byId("target"), now.target));
+  byId("way").hidden = now.strip.length === 0;
   const strip = byId("strip");
   const places = [...strip.children];
   now.strip.forEach((name, place) => {
@@ -244,7 +249,11 @@ async function renderEnd(now) {
   if (ended.strict) lines.push(`You chose the one on the left in ${share(ended.left, ended.strict)} cases.`);
   byId("consistency").textContent = lines.join("\n");
   if (ended.medium) {
-    try { await put(byId("found"), ended.medium.picture); } catch { /* it is among the files */ }
+    try {
+      await put(byId("found"), ended.medium.picture);
+      byId("found-sound").hidden = !ended.medium.sound;
+      if (ended.medium.sound) byId("found-sound").src = await urlOf(ended.medium.sound);
+    } catch { /* it is among the files */ }
   }
   byId("status").textContent = `${ended.why} ${byId("total").textContent}`;
 }
@@ -309,9 +318,9 @@ function enlarge() {
 const player = new Audio();
 
 async function play(side) {
-  const sound = state?.question?.[side].sound;
+  const sound = (side === "destination" ? state?.destination : state?.question?.[side])?.sound;
   if (!sound) return;
-  lastPlayed = side;
+  if (side !== "destination") lastPlayed = side;
   player.src = await urlOf(sound);
   await player.play();
 }
@@ -342,6 +351,7 @@ byId("sure-restart").addEventListener("close", () => {
   if (byId("sure-restart").returnValue === "yes") tell("/restart", { which: "destination" });
 });
 byId("finish").addEventListener("click", async () => {
+  left = true;
   try {
     await ask("/leave", { method: "POST", body: "{}" });
   } catch { /* it has ended already */ }
