@@ -1,15 +1,20 @@
-# make run: a search with a simulated user.   make test: the tests.   Both set up .venv by themselves.
+# make run: a search with a simulated user.   make human: one with you.   make test: the tests.   All set up .venv by
+# themselves.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: run test check tensorboard clean
+.PHONY: run human test check tensorboard clean
 
 run: $(STAMP)
 	@echo "Searching for a portrait by asking which of two is nearer to it …"
 	@$(BIN)/python -m agents.posterior --config configs/agents/posterior.yaml
+
+human: $(STAMP)
+	@echo "A page will open, on which you answer which of two pictures is nearer to what you have in mind …"
+	@$(BIN)/python -m agents.posterior --config configs/agents/human.yaml
 
 test: $(STAMP)
 	@echo "Running the tests …"

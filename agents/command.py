@@ -26,6 +26,7 @@ from pbg_env import HumanOracle, PreferencePairsEnv
 
 ENV_ID = "PBG-StackGANv2-Pairs-v0"
 HUMAN = "human"
+_CONFIGURATIONS = Path(__file__).parent.parent / "configs" / "agents"
 _NOT_OF_THE_RUN = ("config", "resume", "out", "quiet")
 """Options that say nothing about what a run does."""
 
@@ -42,7 +43,11 @@ def parser(kind: type[Agent], *, exit_on_error: bool = True) -> jsonargparse.Arg
         description="Searches a generator's noise space by pairwise answers.",
         exit_on_error=exit_on_error,
     )
-    line.add_argument("--config", action="config", help="YAML file with any of the settings below")
+    line.add_argument(
+        "--config",
+        action="config",
+        help="YAML file with any of the settings below; the agent's own in configs/agents unless told",
+    )
     line.add_argument(
         "--resume", type=Path | None, default=None, metavar="RUN", help="go on with the run in this folder, as it was"
     )
@@ -51,7 +56,7 @@ def parser(kind: type[Agent], *, exit_on_error: bool = True) -> jsonargparse.Arg
     line.add_argument("--quiet", type=bool, nargs="?", const=True, default=False, help="no progress bar")
     line.add_class_arguments(kind, "agent")
     line.add_class_arguments(PreferencePairsEnv, "env", skip={"pairs_per_step", "action", "render_mode"})
-    line.add_class_arguments(HumanOracle, "page", skip={"log", "timeout"})
+    line.add_class_arguments(HumanOracle, "page", skip={"log", "timeout"}, instantiate=False)
     return line
 
 
@@ -70,7 +75,7 @@ def main(kind: type[Agent], arguments: list[str] | None = None) -> None:
             summary = resume(kind, folder, quiet=resumed.quiet)
         else:
             line = parser(kind)
-            config = line.parse_args(arguments)
+            config = line.parse_args(with_configuration(kind, arguments))
             if config.resume is not None:
                 raise ValueError("resume stands in a configuration file; give it on the command line: --resume RUN")
             started = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -84,6 +89,14 @@ def main(kind: type[Agent], arguments: list[str] | None = None) -> None:
         sys.exit(f"aborted{hint}")
     if summary is not None:
         report(kind, summary, folder)
+
+
+def with_configuration(kind: type[Agent], arguments: list[str]) -> list[str]:
+    """The arguments, after the agent's own configuration where they name none and it has one."""
+    own = _CONFIGURATIONS / f"{program(kind).rpartition('.')[2]}.yaml"
+    if any(each.split("=")[0] == "--config" for each in arguments) or not own.exists():
+        return arguments
+    return ["--config", str(own), *arguments]
 
 
 def strategies(stage: str, kind: type) -> str:
@@ -149,16 +162,16 @@ def search(
     settings: dict[str, Any] = yaml.safe_load(line.dump(config, skip_unset=False))
     for name in _NOT_OF_THE_RUN:
         settings.pop(name, None)
-    agent = _agent(line, config)
+    if settings["env"]["oracle"] != HUMAN:
+        del settings["page"]
+    agent = line.instantiate(config).agent
     with closing(_environment(settings)) as env:
         space: Any = env.unwrapped
         medium, is_person = space.generator.media, space.person is not None
         record = Record(folder, medium, settings, resume=resume, person=is_person)
         summary = run(agent, env, record, config.seed, quiet=quiet)
         if is_person and summary.stopped_because != "interrupted":
-            print(
-                "the page shows what was found; it ends when you press “Finish” there, or Ctrl-C here", file=sys.stderr
-            )
+            print("the page shows what was found; press “Finish” there, or Ctrl-C here, to end it", file=sys.stderr)
             with suppress(KeyboardInterrupt):
                 space.person.wait_until_left()
     return summary
@@ -170,15 +183,6 @@ def _environment(settings: dict[str, Any]) -> gym.Env[Any, Any]:
     if told["oracle"] == HUMAN:
         told = told | {"oracle": HumanOracle(**settings["page"])}
     return gym.make(ENV_ID, render_mode="rgb_array", disable_env_checker=True, **told)
-
-
-def _agent(line: jsonargparse.ArgumentParser, config: jsonargparse.Namespace) -> Agent:
-    """The agent that a configuration describes."""
-    alone = config.clone()
-    # Its class opens a page.
-    alone.pop("page", None)
-    agent: Agent = line.instantiate(alone).agent
-    return agent
 
 
 def report(kind: type[Agent], summary: Summary, folder: Path) -> None:

@@ -118,13 +118,14 @@ class _Search:
 
     def _remember(self) -> None:
         """Takes in what a person has answered before, and shows them where that leads."""
+        self._show_destination()
         start = self.record.log.restarted_from
         if start is not None:
             self.agent.restart(start)
         for answer in self.record.log.answers():
             self._learn(np.stack((answer.first, answer.second))[None], [answer])
             self._catch_up()
-        self._show_destination()
+            self._show_destination()
 
     def ask(self) -> None:
         """One question, from the agent to the oracle and back."""

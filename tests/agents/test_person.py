@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from agents.base import Agent
-from agents.evolution import OneBit
+from agents.evolution import OneBitMomentum
 from agents.foresight import Foresight
 from agents.posterior.agent import PosteriorAgent
 from agents.random_search import RandomSearch
@@ -34,7 +34,7 @@ CHOICES = ("left", "right", "both_good", "both_bad")
 AGENTS: dict[str, Callable[[], Agent]] = {
     "posterior": lambda: PosteriorAgent(dimensions=6),
     "reference": lambda: agent_from("reference"),
-    "one-bit": OneBit,
+    "one-bit": OneBitMomentum,
     "random": RandomSearch,
 }
 
