@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import deepcopy
 
 import numpy as np
@@ -39,9 +40,12 @@ class Foresight:
         try:
             for act in self._before:
                 act()
-            self._foresee()
         except Exception as error:
             self._error = error
+            return
+        # An agent that cannot be copied, or fails, is asked when the answer is there, and says then what is wrong.
+        with suppress(Exception):
+            self._foresee()
 
     def _foresee(self) -> None:
         for preference in Preference:
@@ -62,7 +66,7 @@ class Foresight:
         """Ends the work, after what is in hand: the generator is nobody else's while it lasts.
 
         Raises:
-            Exception: what went wrong in it.
+            Exception: what went wrong in what was to be done first.
         """
         self._wanted.set()
         self._thread.join()

@@ -313,6 +313,11 @@ class AnswerLog:
             row = self._connection.execute(query).fetchone()
         return None if row is None else _read(row[0])
 
+    def sessions(self) -> list[dict[str, Any]]:
+        """What the sessions were about, in their order."""
+        with self._guard:
+            return [json.loads(row[0]) for row in self._connection.execute("SELECT about FROM sessions ORDER BY id")]
+
     def everything(self) -> Iterator[dict[str, Any]]:
         """Every answer ever given, in the order of their numbers, with all that is known of it.
 

@@ -18,6 +18,7 @@ from pbg_env.generators.showing import show
 from pbg_env.preference import Answer, Preference
 
 FORMS = ("answers", "chosen")
+_ABOUT = "pbg_env.sessions"
 
 
 def export_answers(log: AnswerLog, path: Path, generator: Generator | None = None) -> int:
@@ -26,7 +27,8 @@ def export_answers(log: AnswerLog, path: Path, generator: Generator | None = Non
     Columns: `id`, `session`, `about` (JSON of the session), `first`, `second` (noise, lists of floats), `preference`
     ("FIRST", "SECOND", "BOTH_GOOD", "BOTH_BAD"), `first_media`, `second_media` (`type`, `bytes`), `first_is_left`,
     `shown_at`, `answered_at` (UTC), `seconds` (looked at), `repeat_of`, `revises` (numbers of other answers),
-    `retracted_at`, `stands`. What is not known is null.
+    `retracted_at`, `stands`. What is not known is null. What the sessions were about, such as the prior, stands in the
+    file's metadata as well, as "pbg_env.sessions" (JSON).
 
     Args:
         log: of answers.
@@ -39,7 +41,7 @@ def export_answers(log: AnswerLog, path: Path, generator: Generator | None = Non
         noise = {name: row[name].tolist() for name in ("first", "second")}
         about = None if row["about"] is None else json.dumps(row["about"])
         rows.append(row | noise | media | {"about": about, "preference": row["preference"].name})
-    return _write(path, rows, _answer_columns())
+    return _write(path, rows, _answer_columns(), log.sessions())
 
 
 def export_chosen(log: AnswerLog, path: Path, generator: Generator | None = None) -> int:
@@ -47,7 +49,8 @@ def export_chosen(log: AnswerLog, path: Path, generator: Generator | None = None
     number: the form that libraries of preference training read.
 
     Columns: `prompt` (empty: generators are without conditions), `chosen`, `rejected` (media as `bytes` and `path`, the
-    way Hugging Face's `datasets` holds pictures and sounds), `chosen_noise`, `rejected_noise` (lists of floats), `id`.
+    way Hugging Face's `datasets` holds pictures and sounds), `chosen_noise`, `rejected_noise` (lists of floats), `id`;
+    metadata as in `export_answers`.
 
     Raises:
         ValueError: the log does not hold the media, and no generator is given.
@@ -78,7 +81,7 @@ def export_chosen(log: AnswerLog, path: Path, generator: Generator | None = None
                 "id": row["id"],
             }
         )
-    return _write(path, rows, _chosen_columns())
+    return _write(path, rows, _chosen_columns(), log.sessions())
 
 
 def read_answers(path: str | Path) -> list[Answer]:
@@ -143,11 +146,12 @@ def _chosen_columns() -> dict[str, Any]:
     }
 
 
-def _write(path: Path, rows: list[dict[str, Any]], columns: dict[str, Any]) -> int:
+def _write(path: Path, rows: list[dict[str, Any]], columns: dict[str, Any], sessions: list[dict[str, Any]]) -> int:
     import pyarrow as pa
     import pyarrow.parquet
 
-    table = pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items())))
+    metadata = {_ABOUT: json.dumps(sessions)}
+    table = pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items()), metadata=metadata))
     unfinished = path.with_name(f".{path.name}.unfinished")
     pyarrow.parquet.write_table(table, unfinished)
     unfinished.replace(path)

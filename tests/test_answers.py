@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -181,6 +182,10 @@ def test_tables_for_others(path: Path, tmp_path: Path, rng: np.random.Generator)
     assert [row["preference"] for row in rows] == ["FIRST", "SECOND", "BOTH_GOOD", "BOTH_BAD"] * 2
     assert rows[0]["first_media"] == {"type": "image/png", "bytes": PNG.content}
     assert "truncated at" in rows[0]["about"]
+    for name in ("answers", "chosen"):
+        export_chosen(log, tmp_path / "chosen.parquet")
+        metadata = pyarrow.parquet.read_schema(tmp_path / f"{name}.parquet").metadata
+        assert json.loads(metadata[b"pbg_env.sessions"]) == [{"prior": "standard normal truncated at ±4"}]
     assert export_chosen(log, tmp_path / "chosen.parquet") == 3, "strict answers that stand, without the repeat"
     rows = pyarrow.parquet.read_table(tmp_path / "chosen.parquet").to_pylist()
     assert [row["id"] for row in rows] == [0, 1, 4]

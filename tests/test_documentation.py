@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agents.command import with_configuration
 from agents.posterior.__main__ import parser as posterior_parser
+from agents.posterior.agent import PosteriorAgent
 from agents.reference.__main__ import parser as reference_parser
+from agents.reference.agent import ReferenceAgent
 
+AGENTS = {"agents.posterior": PosteriorAgent, "agents.reference": ReferenceAgent}
 PARSERS = {"agents.posterior": posterior_parser, "agents.reference": reference_parser}
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +47,8 @@ def test_commands_of_the_agents_are_understood(program: str) -> None:
     ]
     assert commands
     for command in commands:
-        PARSERS[program]().parse_args(command[command.index(program) + 1 :])
+        told = with_configuration(AGENTS[program], command[command.index(program) + 1 :])
+        PARSERS[program]().parse_args(told)
 
 
 def test_links_lead_somewhere() -> None:

@@ -9,9 +9,10 @@ import time
 import warnings
 import webbrowser
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -388,9 +389,8 @@ class HumanOracle:
             np.save(stored, noise)
             contents["noise.npy"] = stored.getvalue()
         contents |= {name: path.read_bytes() for name, path in (files or {}).items() if path.is_file()}
-        log = self._session.log
-        if log is not None:
-            contents["answers.sqlite"] = log.path.read_bytes()
+        if self._session.log is not None:
+            contents |= _answers(self._session.log.path)
         self._session.end(why, medium, self.consistency()._asdict(), contents)
 
     def consistency(self) -> Consistency:
@@ -416,3 +416,16 @@ class HumanOracle:
         self._server.close()
         if self._opened is not None:
             self._opened.close()
+
+
+def _answers(path: Path) -> dict[str, bytes]:
+    """The log as it is, and as a table where that can be written."""
+    # Here, so that it can run as a program of its own.
+    from pbg_env.exports import export_answers
+
+    contents = {path.name: path.read_bytes()}
+    with TemporaryDirectory() as folder, closing(AnswerLog(path, write=False)) as log, suppress(ImportError):
+        table = Path(folder) / "answers.parquet"
+        export_answers(log, table)
+        contents[table.name] = table.read_bytes()
+    return contents

@@ -146,7 +146,15 @@ def test_an_interrupted_search_goes_on_from_its_log(
     rows = list(csv.DictReader((tmp_path / "run" / "rounds.csv").read_text().splitlines()))
     assert int(rows[-1]["queries"]) <= 6
     files = set(again.user.wait("ended")["ended"]["files"].values()) if not again.human._session._closed else set()
-    assert files <= {"found.png", "noise.npy", "answers.sqlite", "progress.png", "questions.png", "destination.webp"}
+    assert files <= {
+        "found.png",
+        "noise.npy",
+        "answers.sqlite",
+        "answers.parquet",
+        "progress.png",
+        "questions.png",
+        "destination.webp",
+    }
     assert (tmp_path / "run" / "questions.png").is_file()
 
 

@@ -153,7 +153,7 @@ def test_that_is_it_ends_the_search(
     assert (terminated, truncated, info["is_success"], info["queries"]) == (True, False, True, 0)
     np.testing.assert_array_equal(info["accepted"], wanted)
     ended = user.wait("ended")["ended"]
-    assert set(ended["files"].values()) == {"found.png", "noise.npy", "answers.sqlite"}
+    assert set(ended["files"].values()) == {"found.png", "noise.npy", "answers.sqlite", "answers.parquet"}
     place = next(key for key, name in ended["files"].items() if name == "noise.npy")
     content, headers = user.send(f"/files/{place}")
     np.testing.assert_array_equal(np.load(io.BytesIO(content)), wanted)

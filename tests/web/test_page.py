@@ -144,7 +144,15 @@ def test_a_whole_session_by_keys(context: Any, search: Callable[..., Search]) ->
     assert (summary.queries, summary.stopped_because) == (9, "budget")
     page.wait_for_selector("#files button >> text=destination.webp")
     names = [name.removeprefix("⤓ ") for name in page.locator("#files button").all_inner_texts()]
-    assert names == ["found.png", "noise.npy", "progress.png", "questions.png", "destination.webp", "answers.sqlite"]
+    assert names == [
+        "found.png",
+        "noise.npy",
+        "progress.png",
+        "questions.png",
+        "destination.webp",
+        "answers.sqlite",
+        "answers.parquet",
+    ]
     with page.expect_download() as download:
         page.click("#files button >> text=noise.npy")
     assert download.value.suggested_filename == "noise.npy"
