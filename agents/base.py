@@ -87,8 +87,7 @@ class Agent(ABC):
             self._learn(record)
 
     def restart(self, noise: Noise) -> None:
-        """Begins again from `noise` (noise_dim,): forgets all answers, and takes it that this is nearer to what is
-        wanted than media drawn from the prior."""
+        """Begins again from `noise` (noise_dim,), and forgets all answers."""
         self._history = []
         self._begins_from = np.array(noise, dtype=np.float32)
         self._begin()
@@ -113,9 +112,17 @@ class Agent(ABC):
         self.rounds, self.finished, self.finished_because, self.metrics = 0, False, "", {}
         self._start(generator, discriminator, np.random.default_rng(seed))
         if self._begins_from is not None:
-            others = sample_noise((_NEARER_THAN, generator.noise_dim), np.random.default_rng((seed, 1)))
-            for number, other in enumerate(others, 1):
-                self._learn(Answer(-number, self._begins_from, other, Preference.FIRST))
+            self._start_from(self._begins_from, np.random.default_rng((seed, 1)))
+            self.rounds = 0
+
+    def _start_from(self, noise: Noise, rng: np.random.Generator) -> None:
+        """Takes up what is known of `noise` (noise_dim,) when a search begins again from it, after `_start`.
+
+        Unless told otherwise, that it is nearer to what is wanted than draws from the prior. An agent whose answers are
+        about its own questions alone does something else.
+        """
+        for number, other in enumerate(sample_noise((_NEARER_THAN, len(noise)), rng), 1):
+            self._learn(Answer(-number, noise, other, Preference.FIRST))
 
     @abstractmethod
     def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:

@@ -41,6 +41,11 @@ class DuelingBandit(Agent):
         """Of the row's arm over the column's."""
         self._choose()
 
+    def _start_from(self, noise: Noise, rng: np.random.Generator) -> None:
+        self._noise[0] = noise
+        self._wins[0, 1:] = 1.0
+        self._choose()
+
     def _question(self) -> tuple[Noise, Noise]:
         return self._noise[self._first], self._noise[self._second]
 

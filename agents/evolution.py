@@ -45,6 +45,10 @@ class OnePlusOne(Agent):
         self._length = self.step
         self._mutate()
 
+    def _start_from(self, noise: Noise, rng: np.random.Generator) -> None:
+        self._best = noise.copy()
+        self._mutate()
+
     def _mutate(self) -> None:
         self._candidate = clip_noise(self._best + self._length * self._rng.standard_normal(self._best.shape))
 
@@ -100,6 +104,9 @@ class OneBitMomentum(Agent):
         self._velocity = np.zeros(generator.noise_dim)
         self._draw()
 
+    def _start_from(self, noise: Noise, rng: np.random.Generator) -> None:
+        self._place = noise.astype(np.float64)
+
     def _draw(self) -> None:
         self._direction = self._rng.standard_normal(self._place.shape)
 
@@ -144,17 +151,27 @@ class CMA(Agent):
 
     def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:
         self._rng = rng
+        self._open(np.zeros(generator.noise_dim))
+
+    def _start_from(self, noise: Noise, rng: np.random.Generator) -> None:
+        self._open(noise.astype(np.float64))
+
+    def _normal(self, *shape: int) -> NDArray[np.float64]:
+        return self._rng.standard_normal(shape)
+
+    def _open(self, middle: NDArray[np.float64]) -> None:
+        """Begins a strategy around a point (noise_dim,)."""
         options = {
             "popsize": self.population,
             "bounds": [-NOISE_BOUND, NOISE_BOUND],
             "CMA_diagonal": self.diagonal,
             # All its randomness through the generator handed down.
-            "randn": lambda *shape: rng.standard_normal(shape),
+            "randn": self._normal,
             "seed": math.nan,
             "verbose": -9,
         }
-        self._search = cma.CMAEvolutionStrategy(np.zeros(generator.noise_dim), self.step, options)
-        self._destination = np.zeros(generator.noise_dim, dtype=np.float32)
+        self._search = cma.CMAEvolutionStrategy(middle, self.step, options)
+        self._destination = clip_noise(middle)
         self._breed()
 
     def _breed(self) -> None:

@@ -16,7 +16,7 @@ from pbg_env import Preference
 class Foresight:
     """Lets copies of an agent observe each of the possible answers to a question, one after the other.
 
-    The agent is left as it is, and must be until `take`.
+    The agent is left as it is, and must be until `take`; the generator is nobody else's until `stop`.
 
     Args:
         agent: who asks.
@@ -63,7 +63,7 @@ class Foresight:
         return self._known.get(preference) if number == self._number else None
 
     def stop(self) -> None:
-        """Ends the work, after what is in hand: the generator is nobody else's while it lasts.
+        """Ends the work, after what is in hand.
 
         Raises:
             Exception: what went wrong in what was to be done first.

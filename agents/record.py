@@ -53,7 +53,8 @@ class Record:
         config: resolved, enough to repeat the run.
         resume: go on with the run that the folder holds. Its answers come again, are held against the log, and what is
             derived from them is written aside until all of them agree: a replay that fails changes nothing.
-        person: whether a person answers, who has stored each answer in `log` before anybody learns of it.
+        person: whether a person answers, who has stored each answer in `log` before anybody learns of it. Nobody asks
+            them again, so that what is derived is written anew at once.
 
     Raises:
         FileExistsError: the folder holds a run, and it is not to go on.

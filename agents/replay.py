@@ -25,8 +25,7 @@ class ReplayError(ValueError):
 class Replay:
     """The logged answers of a run, held against what comes now.
 
-    The pair is checked before it is asked: an oracle that cannot be asked again, such as a person, can be spared the
-    question and `answers` taken in its place.
+    The pair is checked before it is asked, the answer after.
 
     Args:
         answers: numbered from 0.

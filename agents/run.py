@@ -85,6 +85,7 @@ class _Search:
         self.stopped_because = "running"
         self._foresight: Foresight | None = None
         self._later: list[Callable[[], None]] = []
+        self._action: Noise = np.empty((0, 2, 0), dtype=np.float32)
         self._started = self._round_started = time.monotonic()
         self._seconds = {"agent": 0.0, "environment": 0.0}
         self._accepted: Noise | None = None
@@ -104,6 +105,8 @@ class _Search:
     def begin(self) -> None:
         if isinstance(self.person, HumanOracle):
             self.person.log = self.record.log
+            # Not sooner: media of the question itself are made before that.
+            self.person.on_question = self._work_ahead
         self._observation, _ = self.env.reset(seed=self.seed)
         # The environment spawns its streams from the plain seed; the agent's stream must be none of them.
         agent_seed = int(np.random.SeedSequence((self.seed, 1)).generate_state(1, np.uint64)[0])
@@ -123,9 +126,24 @@ class _Search:
         if start is not None:
             self.agent.restart(start)
         for answer in self.record.log.answers():
+            self.queries += 1
             self._learn(np.stack((answer.first, answer.second))[None], [answer])
             self._catch_up()
             self._show_destination()
+        # What was said last, but nobody has taken in.
+        mark = self.record.log.last_mark
+        if mark is not None and mark.kind == "accepted":
+            self.stopped_because, self._accepted = "satisfied", mark.noise
+        elif self.queries >= self.space.max_queries:
+            self.stopped_because = "budget"
+
+    def _work_ahead(self) -> None:
+        """While a person looks: writes what waits to be written, and finds the next question after each answer."""
+        if self._foresight is not None:
+            self._foresight.stop()
+        if len(self._action) == 1:
+            self._foresight = Foresight(self.agent, self._action, self.record.log.next_id, self._later)
+            self._later = []
 
     def ask(self) -> None:
         """One question, from the agent to the oracle and back."""
@@ -133,10 +151,7 @@ class _Search:
         action = np.clip(self._timed("agent", lambda: self.agent.act(self._observation)), self._low, self._high)
         for number, pair in enumerate(action, self.queries):
             self.record.replay.check_pair(number, *pair)
-        if self.person is not None and len(action) == 1:
-            self._foresight = Foresight(self.agent, action, self.record.log.next_id, self._later)
-            self._later = []
-        self._catch_up()
+        self._action = action
         try:
             step = self._timed("environment", lambda: self.env.step(action))
         except NoAnswer:
@@ -145,6 +160,7 @@ class _Search:
         finally:
             if self._foresight is not None:
                 self._foresight.stop()
+            self._catch_up()
         self._observation, _, terminated, truncated, info = step
         self._take_back(info)
         given = [

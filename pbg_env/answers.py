@@ -70,6 +70,7 @@ _APPEND_ONLY = "".join(
     for table in _TABLES
     for action in ("UPDATE", "DELETE")
 )
+_FORMER = ("id", "first", "second", "preference", "answered_at")
 _STANDS = """
     answers.id NOT IN (SELECT answer FROM retractions)
     AND answers.id >= (SELECT COALESCE(MAX(answers), 0) FROM marks WHERE kind = 'restart')
@@ -142,7 +143,10 @@ class AnswerLog:
             raise FileNotFoundError(f"no log of answers: {self.path}; give the answers.sqlite of a run")
         self._lock = _only_writer(self.path) if write else None
         self._guard = threading.RLock()
-        self._connection = sqlite3.connect(self.path, check_same_thread=False)
+        try:
+            self._connection = sqlite3.connect(self.path, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise ValueError(f"{self.path} is not a log of answers ({error})") from error
         self._session: int | None = None
         self._about: str | None = None
         self._written = time.monotonic()
@@ -150,11 +154,17 @@ class AnswerLog:
             self._connection.execute("PRAGMA synchronous = EXTRA")
             self._prepare(write)
         except sqlite3.DatabaseError as error:
-            self.close()
+            self._abandon()
             raise ValueError(f"{self.path} is not a log of answers ({error})") from error
         except ValueError:
-            self.close()
+            self._abandon()
             raise
+
+    def _abandon(self) -> None:
+        """Closes it as it was found."""
+        if self._connection.in_transaction:
+            self._connection.rollback()
+        self.close()
 
     def _prepare(self, write: bool) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -171,7 +181,12 @@ class AnswerLog:
         if not write:
             raise ValueError(f"{self.path} is empty, or of an earlier version; open it once to write, which updates it")
         # The first version had one table of answers.
-        former = self._connection.execute("SELECT * FROM answers ORDER BY id").fetchall() if before else []
+        former = []
+        if before:
+            columns = tuple(row[1] for row in self._connection.execute("PRAGMA table_info(answers)"))
+            if columns != _FORMER:
+                raise ValueError(f"{self.path} is not a log of answers: its table has the columns {', '.join(columns)}")
+            former = self._connection.execute("SELECT * FROM answers ORDER BY id").fetchall()
         renamed = "ALTER TABLE answers RENAME TO former_answers;" if before else ""
         self._connection.executescript(f"BEGIN; {renamed} {_SCHEMA} {_APPEND_ONLY}")
         for number, first, second, preference, answered_at in former:
@@ -318,13 +333,32 @@ class AnswerLog:
         with self._guard:
             return [json.loads(row[0]) for row in self._connection.execute("SELECT about FROM sessions ORDER BY id")]
 
-    def everything(self) -> Iterator[dict[str, Any]]:
+    def everything(self, *, media: bool = True) -> Iterator[dict[str, Any]]:
         """Every answer ever given, in the order of their numbers, with all that is known of it.
 
         Each has `id`, `session`, `about` (of the session), `first`, `second` (noise), `preference`, `first_media`,
         `second_media` (`File`s), `first_is_left`, `shown_at`, `answered_at`, `seconds`, `repeat_of`, `revises`,
         `retracted_at`, and `stands` (neither taken back nor from before a restart); None where it is not known.
+
+        Args:
+            media: with them, or with None in their place.
         """
+        for told in self._rows("TRUE", ()):
+            yield self._with_media(told) if media else told | {"first_media": None, "second_media": None}
+
+    def row(self, number: int) -> dict[str, Any]:
+        """One answer as `everything` has it.
+
+        Raises:
+            ValueError: it is not in the log.
+        """
+        found = self._rows("answers.id = ?", (number,))
+        if not found:
+            raise ValueError(f"answer {number} is not in the log")
+        return self._with_media(found[0])
+
+    def _rows(self, which: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+        """Answers as `everything` has them, with the names of media."""
         query = f"""
             SELECT answers.id, questions.session, sessions.about, questions.first, questions.second, answers.preference,
                 questions.first_media, questions.second_media, questions.first_is_left, questions.shown_at,
@@ -333,21 +367,25 @@ class AnswerLog:
             FROM answers JOIN questions ON questions.id = answers.question
             LEFT JOIN sessions ON sessions.id = questions.session
             LEFT JOIN retractions ON retractions.answer = answers.id
-            ORDER BY answers.id
+            WHERE {which} ORDER BY answers.id
         """
         with self._guard, closing(self._connection.cursor()) as cursor:
-            rows = cursor.execute(query).fetchall()
+            rows = cursor.execute(query, values).fetchall()
             names = [column[0] for column in cursor.description]
+        found = []
         for row in rows:
             told = dict(zip(names, row, strict=True))
             told["about"] = json.loads(told["about"]) if told["about"] else None
             told["first"], told["second"] = _read(told["first"]), _read(told["second"])
             told["preference"] = Preference(told["preference"])
-            for name in ("first_media", "second_media"):
-                told[name] = None if told[name] is None else self._file(told[name])
             for name in ("first_is_left", "stands"):
                 told[name] = None if told[name] is None else bool(told[name])
-            yield told
+            found.append(told)
+        return found
+
+    def _with_media(self, told: dict[str, Any]) -> dict[str, Any]:
+        files = {name: told[name] for name in ("first_media", "second_media")}
+        return told | {name: None if file is None else self._file(file) for name, file in files.items()}
 
     def _file(self, name: str) -> File:
         with self._guard:

@@ -169,6 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     told = line.parse_args(arguments)
     try:
+        if told.table.resolve() == told.log.resolve():
+            raise ValueError(f"the table would take the place of the log {told.log}; give another file")
         generator = None if told.generator is None else load_generator(told.generator)
         log = AnswerLog(told.log, write=False)
         try:

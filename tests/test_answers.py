@@ -163,6 +163,18 @@ def test_another_file_is_no_log(path: Path, tmp_path: Path) -> None:
     later.close()
     with pytest.raises(ValueError, match="version 9, and this package knows version 1"):
         AnswerLog(tmp_path / "later.sqlite")
+    for columns in ("id INTEGER", "id, first, second, preference, answered_at, more"):
+        (tmp_path / "other.sqlite").unlink()
+        other = sqlite3.connect(tmp_path / "other.sqlite")
+        other.execute(f"CREATE TABLE answers ({columns})")
+        other.commit()
+        other.close()
+        content = (tmp_path / "other.sqlite").read_bytes()
+        with pytest.raises(ValueError, match="its table has the columns id"):
+            AnswerLog(tmp_path / "other.sqlite")
+        assert (tmp_path / "other.sqlite").read_bytes() == content, "it is as it was"
+    with pytest.raises(ValueError, match="is not a log of answers"):
+        AnswerLog(tmp_path)
     with pytest.raises(OSError, match="cannot write to"):
         AnswerLog(tmp_path / "nowhere" / "answers.sqlite")
 
@@ -218,6 +230,8 @@ def test_the_command(path: Path, tmp_path: Path, rng: np.random.Generator, capsy
     assert "1 answers in" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"error: .*name the generator"):
         main([str(path), str(tmp_path / "chosen.parquet"), "--form", "chosen"])
+    with pytest.raises(SystemExit, match="error: the table would take the place of the log"):
+        main([str(path), str(path)])
     with pytest.raises(SystemExit, match="error: no log of answers"):
         main([str(tmp_path / "none.sqlite"), str(tmp_path / "answers.parquet")])
     (tmp_path / "wrong.parquet").write_text("nothing")

@@ -27,6 +27,8 @@ class Interview:
         self.person = person
         self.standing: list[Answer] = list(person.begin(generator, max_queries, rng))
         """The answers that stand, in the order they were given."""
+        # Where nothing was answered since.
+        self._start = person.restarted_from
         self.last: Reply | None = None
         """To the last step."""
         self.back: list[Answer] = []
@@ -62,10 +64,11 @@ class Interview:
         """Where each question was a candidate against the best so far: the best, (noise_dim,), after what the last step
         took back; None where that is not known."""
         if self.last is not None and self.last.restart_from is not None:
-            return self.last.restart_from
+            self._start = self.last.restart_from
+            return self._start
         if self.back:
             return self.back[0].second
         if not self.standing:
-            return None
+            return self._start
         answer = self.standing[-1]
         return answer.first if answer.preference == Preference.FIRST else answer.second

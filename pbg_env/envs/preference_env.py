@@ -106,15 +106,18 @@ class SearchEnv(WithSearches, gym.Env[Any, Any], EzPickle):
 
         Raises:
             ClosedEnvironmentError: after `close`.
-            ValueError: the noise has another shape, is NaN or infinite.
+            ValueError: the noise has another shape, is NaN or infinite, or confidence is out of range.
         """
         self._searches.demand_open("show")
+        if confidence is not None and not 0 <= float(confidence) <= 1:
+            raise ValueError(f"confidence is {confidence}, expected 0 to 1, or None")
         noise = finite_numbers(destination, "destination")
         if noise.shape != (self.noise_dim,):
             raise ValueError(f"a destination of shape {noise.shape}, expected ({self.noise_dim},)")
         if self.person is not None:
             noise = clip_noise(noise)
-            self.person.show(noise, self._searches.generate(noise[None])[0], confidence)
+            sure = None if confidence is None else float(confidence)
+            self.person.show(noise, self._searches.generate(noise[None])[0], sure)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         self._searches.demand_open("reset")

@@ -19,13 +19,17 @@ from pbg_env.media.base import MediaError
 _FEATURE_SIZE = 64
 
 
-def read_rgb(path: Path | IO[bytes]) -> Image.Image:
+def read_rgb(path: Path | IO[bytes], formats: tuple[str, ...] | None = None) -> Image.Image:
     """A picture file as people see it: turned as its EXIF data say, transparency on white, RGB.
+
+    Args:
+        path: of the file, or the open file.
+        formats: names of those that are read, all that Pillow knows unless told.
 
     Raises:
         OSError, SyntaxError, ValueError, Image.DecompressionBombError: Pillow cannot read it.
     """
-    with Image.open(path) as picture:
+    with Image.open(path, formats=formats) as picture:
         upright = ImageOps.exif_transpose(picture)
         if upright.mode == "RGB":
             return upright.copy()

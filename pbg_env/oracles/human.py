@@ -8,8 +8,8 @@ import sys
 import time
 import warnings
 import webbrowser
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,6 @@ from torch import Tensor
 from pbg_env.answers import AnswerLog, File
 from pbg_env.generators.base import Generator
 from pbg_env.generators.showing import show
-from pbg_env.media import Medium
 from pbg_env.noise import NOISE_BOUND, sample_noise
 from pbg_env.oracles.person import NoAnswer, Reply
 from pbg_env.preference import NOT_ASKED, Answer, Preference
@@ -53,7 +52,7 @@ class _Given:
     """An answer that stands, as undoing needs to know it."""
 
     id: int
-    question: Question
+    repeat_of: int | None
 
 
 @dataclass
@@ -66,6 +65,10 @@ class _Step:
     ids: NDArray[np.int64]
     place: int = 0
     posed: Question | None = None
+
+    def asks(self, noise: NDArray[np.float32], media: list[tuple[Shown, Shown]]) -> bool:
+        """Whether it is of these."""
+        return np.array_equal(self.noise, noise) and self.media == media
 
 
 class HumanOracle:
@@ -80,7 +83,7 @@ class HumanOracle:
     Args:
         log: file of the answers, or the `AnswerLog`; one that holds answers goes on with them. Unless told, a file of
             its own in `answers/`.
-        port: of the page, 0 for any that is free.
+        port: of the page; 0 for any that is free, None for 8765, or any where that is taken.
         host: address to listen at. Every one but 127.0.0.1 lets other machines ask for the page, unencrypted.
         target: a picture file to show beside, to test oneself; or "prior" for one that the generator makes.
         open_browser: open the page, where there is a browser to open it in.
@@ -94,7 +97,7 @@ class HumanOracle:
     def __init__(
         self,
         log: str | Path | AnswerLog | None = None,
-        port: int = 0,
+        port: int | None = None,
         host: str = "127.0.0.1",
         target: str | Path | None = None,
         open_browser: bool = True,
@@ -104,12 +107,14 @@ class HumanOracle:
             from pbg_env.web.server import Server
         except ImportError as error:
             raise ImportError("a page for a person takes: pip install 'pbg-env[human]'") from error
-        if not 0 <= port <= 65535:
-            raise ValueError(f"port is {port}, expected 0 to 65535")
+        if port is not None and not 0 <= port <= 65535:
+            raise ValueError(f"port is {port}, expected 0 to 65535, or None")
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout is {timeout}, expected at least 0 seconds, or None to wait on")
         self.log = log
         self.timeout = timeout
+        self.on_question: Callable[[], None] | None = None
+        """Called when a question that is no repeat is on the page, by whoever asks it."""
         self._open_browser = open_browser
         self._target = target
         self._session = Session()
@@ -117,12 +122,15 @@ class HumanOracle:
         self._announced = False
         self._opened: AnswerLog | None = None
         self._used: Path | None = None
-        self._medium: Medium | None = None
+        self._closed = False
+        self._generator: Generator | None = None
         self._step: _Step | None = None
         self._given: list[_Given] = []
         self._undone: dict[bytes, int] = {}
         self._repeated: set[int] = set()
         self._queries = self._max_queries = 0
+        self.restarted_from: NDArray[np.float32] | None = None
+        """Noise (noise_dim,) that the search began again from; None where it did not."""
         self._found: tuple[NDArray[np.float32], Shown] | None = None
 
     @property
@@ -136,22 +144,23 @@ class HumanOracle:
         Raises:
             MediaError: the target cannot be read.
             LogInUse: somebody else writes in the log.
+            ValueError: the log is of another generator.
+            RuntimeError: after `close`.
         """
+        if self._closed:
+            raise RuntimeError("the page is closed; make another HumanOracle")
         log = self._open_log()
-        self._medium = generator.media
+        about = _about(generator)
+        _demand_same(log, about)
+        self._generator = generator
         target = self._target_file(generator, rng)
-        log.begin(
-            {
-                "asked": "a person",
-                "prior": f"standard normal truncated at ±{NOISE_BOUND:g}",
-                "noise_dim": generator.noise_dim,
-                "media": {"kind": generator.media.kind, "shape": list(generator.media.shape)},
-            }
-        )
+        log.begin(about)
+        self.restarted_from = log.restarted_from
         self._step, self._found = None, None
-        self._undone, self._repeated = {}, set()
-        self._given = [_Given(row["id"], self._question(row)) for row in log.everything() if row["stands"]]
-        self._queries = sum(given.question.repeat_of is None for given in self._given)
+        rows = [row for row in log.everything(media=False) if row["stands"]]
+        self._given = [_Given(row["id"], row["repeat_of"]) for row in rows]
+        self._undone, self._repeated = {}, {row["repeat_of"] for row in rows}
+        self._queries = sum(given.repeat_of is None for given in self._given)
         self._max_queries = max_queries
         self._session.begin(log, max_queries, self._queries)
         self._session.aim(target)
@@ -173,19 +182,26 @@ class HumanOracle:
             wanted = Path(self.log)
         path, number = wanted, 1
         # A log holds one search: those after the first of this object get files of their own.
-        while self._used is not None and path.exists():
+        while (self._used is not None or self.log is None) and path.exists():
             number += 1
             path = wanted.with_stem(f"{wanted.stem}-{number}")
         self._opened = AnswerLog(path)
         self._used = path
         return self._opened
 
-    def _question(self, row: Mapping[str, Any]) -> Question:
+    def _question(self, number: int) -> Question:
         """What an answer in the log was about."""
-        assert self._medium is not None
+        assert self._generator is not None
+        assert self._session.log is not None
+        kind = self._generator.media
+        row = self._session.log.row(number)
         noise = np.stack((row["first"], row["second"]))
-        sides = (from_file(row["first_media"], self._medium), from_file(row["second_media"], self._medium))
-        return Question(noise, sides, row["first_is_left"], row["repeat_of"])
+        if row["first_media"] is None or row["second_media"] is None:
+            # Of simulated users, and by earlier versions, media were not stored.
+            one, other = (shown(kind, medium) for medium in show(self._generator, noise))
+        else:
+            one, other = from_file(row["first_media"], kind), from_file(row["second_media"], kind)
+        return Question(noise, (one, other), bool(row["first_is_left"]), row["repeat_of"])
 
     def _target_file(self, generator: Generator, rng: np.random.Generator) -> File | None:
         if self._target is None:
@@ -239,21 +255,30 @@ class HumanOracle:
         Raises:
             NoAnswer: not in time, or somebody else has ended the wait; asking again goes on waiting.
         """
-        waiting = self._step
-        if waiting is None or not np.array_equal(waiting.noise, noise):
-            self.submit(noise, first, second, rng)
+        media = self._shown(first, second)
+        if self._step is None or not self._step.asks(noise, media):
+            self._submit(noise, media, rng)
         reply = self.poll(self.timeout)
         if reply is None:
             raise NoAnswer(f"no answer within {self.timeout:g} s; the question stays on the page, ask again to wait on")
         return reply
 
     def submit(self, noise: NDArray[np.float32], first: Tensor, second: Tensor, rng: np.random.Generator) -> None:
-        """Asks pairs as `ask` does, without waiting."""
-        if self._medium is None:
+        """Asks pairs as `ask` does, without waiting.
+
+        Raises:
+            RuntimeError: what was asked before was answered meanwhile, and nobody has taken that in by `poll`.
+        """
+        self._submit(noise, self._shown(first, second), rng)
+
+    def _shown(self, first: Tensor, second: Tensor) -> list[tuple[Shown, Shown]]:
+        if self._generator is None:
             raise RuntimeError("the person was not told of a search; call begin(generator, max_queries, rng) first")
-        media = [
-            (shown(self._medium, one), shown(self._medium, other)) for one, other in zip(first, second, strict=True)
-        ]
+        kind = self._generator.media
+        return [(shown(kind, one), shown(kind, other)) for one, other in zip(first, second, strict=True)]
+
+    def _submit(self, noise: NDArray[np.float32], media: list[tuple[Shown, Shown]], rng: np.random.Generator) -> None:
+        self._session.demand_taken()
         nothing = np.full(len(media), NOT_ASKED, dtype=np.int64)
         self._step = _Step(np.array(noise, dtype=np.float32), media, nothing, nothing.copy())
         self._rng = rng
@@ -291,7 +316,7 @@ class HumanOracle:
         assert question is not None
         nothing = np.full(len(step.media), NOT_ASKED, dtype=np.int64)
         if isinstance(deed, Answered):
-            self._given.append(_Given(deed.answer.id, question))
+            self._given.append(_Given(deed.answer.id, question.repeat_of))
             if question.repeat_of is None:
                 step.answers[step.place], step.ids[step.place] = deed.answer.preference, deed.answer.id
                 step.place += 1
@@ -302,7 +327,7 @@ class HumanOracle:
             return None
         if isinstance(deed, Undone):
             given = self._given.pop()
-            again = given.question._replace(revises=given.id)
+            again = self._question(given.id)._replace(revises=given.id)
             if again.repeat_of is not None:
                 self._pose(again)
                 return None
@@ -315,7 +340,7 @@ class HumanOracle:
             self._pose(again)
             return None
         if isinstance(deed, Restarted):
-            earlier = {given.id for given in self._given if given.question.repeat_of is None} - set(step.ids.tolist())
+            earlier = {given.id for given in self._given if given.repeat_of is None} - set(step.ids.tolist())
             self._given, self._undone, self._queries = [], {}, 0
             return Reply(nothing, nothing.copy(), retracted=tuple(sorted(earlier)), restart_from=deed.noise)
         self._found = (deed.noise, deed.medium)
@@ -339,19 +364,21 @@ class HumanOracle:
         """An earlier question with the sides changed, once in a while."""
         if self._rng.random() * _REPEAT_EVERY >= 1.0:
             return None
-        asked = [given for given in self._given[:-_REPEAT_AFTER] if given.question.repeat_of is None]
+        asked = [given for given in self._given[:-_REPEAT_AFTER] if given.repeat_of is None]
         left = [given for given in asked if given.id not in self._repeated]
         if not left:
             return None
         earlier = left[int(self._rng.integers(len(left)))]
         self._repeated.add(earlier.id)
-        question = earlier.question
+        question = self._question(earlier.id)
         return question._replace(first_is_left=not question.first_is_left, repeat_of=earlier.id, revises=None)
 
     def _pose(self, question: Question) -> None:
         assert self._step is not None
         self._step.posed = question
         self._session.pose(question, self._queries, self._given[-1].id if self._given else None)
+        if question.repeat_of is None and self.on_question is not None:
+            self.on_question()
 
     def show(self, noise: NDArray[np.float32], medium: Tensor, confidence: float | None = None) -> None:
         """Shows what a search recommends.
@@ -361,9 +388,9 @@ class HumanOracle:
             medium: (*shape).
             confidence: how sure it is, from 0 to 1; None where it does not know.
         """
-        if self._medium is None:
+        if self._generator is None:
             raise RuntimeError("there is no search to show anything of; reset the environment first")
-        self._session.show(noise, shown(self._medium, medium), confidence)
+        self._session.show(noise, shown(self._generator.media, medium), confidence)
 
     def say(self, message: str) -> None:
         """Shows a line where no question is."""
@@ -381,16 +408,16 @@ class HumanOracle:
             files: more to download, by the names they shall have.
         """
         noise, medium = self._found or self._session.recommended or (None, None)
-        contents: dict[str, bytes] = {}
+        contents: dict[str, Callable[[], bytes]] = {}
         if noise is not None and medium is not None:
             suffix = "png" if medium.sound is None else medium.sound.type.partition("/")[2]
-            contents[f"found.{suffix}"] = medium.medium.content
-            stored = io.BytesIO()
+            content, stored = medium.medium.content, io.BytesIO()
             np.save(stored, noise)
-            contents["noise.npy"] = stored.getvalue()
-        contents |= {name: path.read_bytes() for name, path in (files or {}).items() if path.is_file()}
+            contents |= {f"found.{suffix}": lambda: content, "noise.npy": stored.getvalue}
+        contents |= {name: path.read_bytes for name, path in (files or {}).items() if path.is_file()}
         if self._session.log is not None:
-            contents |= _answers(self._session.log.path)
+            path = self._session.log.path
+            contents |= {"answers.sqlite": path.read_bytes, "answers.parquet": lambda: _table(path)}
         self._session.end(why, medium, self.consistency()._asdict(), contents)
 
     def consistency(self) -> Consistency:
@@ -399,7 +426,7 @@ class HumanOracle:
         if self._session.log is not None:
             # Who has handed the log in may have closed it.
             with closing(AnswerLog(self._session.log.path, write=False)) as log:
-                rows = [row for row in log.everything() if row["retracted_at"] is None]
+                rows = [row for row in log.everything(media=False) if row["retracted_at"] is None]
         before = {row["id"]: row["preference"] for row in rows}
         repeats = [row for row in rows if row["repeat_of"] in before]
         strict = [row for row in rows if row["preference"] in (Preference.FIRST, Preference.SECOND)]
@@ -413,19 +440,41 @@ class HumanOracle:
 
     def close(self) -> None:
         """Ends the page; may be called again."""
+        self._closed = True
         self._server.close()
         if self._opened is not None:
             self._opened.close()
 
 
-def _answers(path: Path) -> dict[str, bytes]:
-    """The log as it is, and as a table where that can be written."""
+def _table(path: Path) -> bytes:
+    """The answers of the log at a path as Parquet."""
     # Here, so that it can run as a program of its own.
     from pbg_env.exports import export_answers
 
-    contents = {path.name: path.read_bytes()}
-    with TemporaryDirectory() as folder, closing(AnswerLog(path, write=False)) as log, suppress(ImportError):
+    with TemporaryDirectory() as folder, closing(AnswerLog(path, write=False)) as log:
         table = Path(folder) / "answers.parquet"
         export_answers(log, table)
-        contents[table.name] = table.read_bytes()
-    return contents
+        return table.read_bytes()
+
+
+def _about(generator: Generator) -> dict[str, Any]:
+    """What a person's answers are about."""
+    media = generator.media
+    return {
+        "asked": "a person",
+        "prior": f"standard normal truncated at ±{NOISE_BOUND:g}",
+        "generator": {"kind": type(generator).__name__, "weights": getattr(generator, "weights", None)},
+        "noise_dim": generator.noise_dim,
+        "media": {"kind": media.kind, "shape": list(media.shape)},
+    }
+
+
+def _demand_same(log: AnswerLog, about: Mapping[str, Any]) -> None:
+    """Raises ValueError where the log has answers about another generator."""
+    for before in log.sessions():
+        for name in ("noise_dim", "media", "generator"):
+            if name in before and before[name] != about[name]:
+                raise ValueError(
+                    f"{log.path} holds answers about another generator ({name}: {before[name]}, and this one has "
+                    f"{about[name]}); give another file"
+                )

@@ -38,6 +38,11 @@ class Reply(NamedTuple):
 class Person(Oracle, Protocol):
     """An oracle that can take answers back, say that it is satisfied, and look at what is recommended."""
 
+    @property
+    def restarted_from(self) -> NDArray[np.float32] | None:
+        """Noise (noise_dim,) that the search had begun again from before this one goes on; None where it had not."""
+        ...
+
     def begin(self, generator: Generator, max_queries: int, rng: np.random.Generator) -> list[Answer]:
         """A search begins; gives the answers that stand already."""
         ...

@@ -17,6 +17,8 @@ from pbg_env.media.image import UNREADABLE, read_rgb
 _SOUNDS = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".flac": "audio/flac"}
 _LARGEST_UPLOAD = 25_000_000
 _UPLOADED_SIZE = 512
+# Others are read by programs that were not written for files of strangers.
+_UPLOADED = ("PNG", "JPEG", "WEBP", "GIF")
 
 
 class Shown(NamedTuple):
@@ -63,18 +65,18 @@ def uploaded(content: bytes) -> File:
         MediaError: no picture, or one of more than 25 million pixels.
     """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=_UPLOADED) as picture:
             if picture.width * picture.height > _LARGEST_UPLOAD:
                 raise MediaError(
                     f"the picture has {picture.width} × {picture.height} pixels; give one of at most 25 million"
                 )
-        upright = read_rgb(io.BytesIO(content))
+        upright = read_rgb(io.BytesIO(content), _UPLOADED)
         # Smaller ones stay as they are.
         upright.thumbnail((_UPLOADED_SIZE, _UPLOADED_SIZE))
     except UNREADABLE as error:
         if isinstance(error, MediaError):
             raise
-        raise MediaError("the file is no picture that can be read; give a PNG, JPEG or WebP") from error
+        raise MediaError("the file is no picture that can be read; give a PNG, JPEG, WebP or GIF") from error
     made = io.BytesIO()
     upright.save(made, "PNG")
     return File("image/png", made.getvalue())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import json
 import mimetypes
+import os
 import secrets
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
@@ -28,6 +31,7 @@ from pbg_env.web.session import Session, Stale
 
 # Of the header that carries the token. A page of another origin cannot set it without asking, and is refused.
 TOKEN_HEADER = "x-pbg-token"
+_USUAL_PORT = 8765
 _LARGEST_MESSAGE = 4_096
 _LARGEST_UPLOAD = 12_000_000
 _POLL_SECONDS = 20.0
@@ -55,20 +59,25 @@ class Server:
     Args:
         session: what is on the page.
         host: the address to listen at; every one but 127.0.0.1 and localhost lets other machines in.
-        port: 0 for any that is free.
+        port: 0 for any that is free; None for 8765, or any where that is taken.
 
     Raises:
         OSError: the address cannot be listened at.
     """
 
-    def __init__(self, session: Session, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, session: Session, host: str = "127.0.0.1", port: int | None = None) -> None:
         self.token = secrets.token_urlsafe(24)
         self.host = host
-        self._socket = _listening(host, port)
+        try:
+            self._socket = _listening(host, _USUAL_PORT if port is None else port)
+        except OSError:
+            if port is not None:
+                raise
+            self._socket = _listening(host, 0)
         self.port = int(self._socket.getsockname()[1])
         app = _Guard(_app(session), self.token, _Hosts(host, self.port))
         config = uvicorn.Config(
-            app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1, ws="none"
+            app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1, ws="none"
         )
         self._server = uvicorn.Server(config)
         self._session = session
@@ -106,8 +115,8 @@ class _Hosts:
         self._port = port
 
     def knows(self, header: str) -> bool:
-        name, _, port = header.rpartition(":")
-        if not name or port != str(self._port):
+        name, _, port = header.rpartition(":") if ":" in header.rpartition("]")[2] else (header, "", "80")
+        if port != str(self._port):
             return False
         return name in self._names or (self._anywhere and (name == socket.gethostname() or _is_address(name)))
 
@@ -165,7 +174,14 @@ def _app(session: Session) -> Starlette:
 
     async def state(request: Request) -> Response:
         after = _whole(request.query_params.get("after", "0"))
-        found = await run_in_threadpool(session.state, after, _POLL_SECONDS)
+        changed, loop = asyncio.Event(), asyncio.get_running_loop()
+        # Many pages may wait, and none of them holds a thread.
+        with session.listening(lambda: loop.call_soon_threadsafe(changed.set)):
+            found = session.state(after)
+            if found is None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), _POLL_SECONDS)
+                found = session.state(after)
         return Response(status_code=204) if found is None else JSONResponse(found)
 
     async def medium(request: Request) -> Response:
@@ -176,12 +192,16 @@ def _app(session: Session) -> Starlette:
         return Response(file.content, media_type=file.type)
 
     async def download(request: Request) -> Response:
-        found = session.download(request.path_params["key"])
+        try:
+            found = await run_in_threadpool(session.download, request.path_params["key"])
+        except (OSError, ImportError) as error:
+            raise HTTPException(_INSUFFICIENT_STORAGE, f"the file cannot be made ({error})") from error
         if found is None:
             raise HTTPException(404, "there is no such file")
         name, content = found
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        return Response(content, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
+        # The page names the file: a header could not hold every name.
+        return Response(content, media_type=kind, headers={"content-disposition": "attachment"})
 
     async def answer(request: Request) -> Response:
         told = await _message(request)
@@ -296,7 +316,8 @@ def _listening(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         try:
             # A port that a killed server has left can be taken at once.
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name != "nt":
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
             listening.listen(64)
         except OSError:

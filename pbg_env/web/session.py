@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from threading import Condition
@@ -45,19 +46,24 @@ class Question(NamedTuple):
 
 
 class Answered(NamedTuple):
+    """An answer was stored."""
+
     answer: Answer
-    repeat_of: int | None
 
 
 class Undone(NamedTuple):
-    id: int
+    """The last answer was taken back."""
 
 
 class Restarted(NamedTuple):
+    """The search is to begin again from a medium."""
+
     noise: Noise
 
 
 class Accepted(NamedTuple):
+    """This medium is it."""
+
     noise: Noise
     medium: Shown
 
@@ -83,6 +89,8 @@ class _Waiting:
     undoable: int | None
     """Number of the answer that undoing takes back."""
     deed: Deed | None = None
+    taken: bool = False
+    """Whether the search knows of the deed."""
 
 
 @dataclass
@@ -103,10 +111,10 @@ class Session:
         self._changed = Condition()
         self._version = 0
         # Apart from those of a process before: a page that was left open must not answer what it has not shown.
+        self._listeners: list[Callable[[], object]] = []
         self._keys = count(time.time_ns() // 1_000_000)
         self.log: AnswerLog | None = None
         """Where answers go; None before a search."""
-        self._interrupted = False
         self._closed = False
         self._clear()
 
@@ -117,7 +125,8 @@ class Session:
         self._target: str | None = None
         self._message = ""
         self._ended: dict[str, Any] | None = None
-        self._downloads: dict[str, tuple[str, bytes]] = {}
+        self._downloads: dict[str, tuple[str, Callable[[], bytes]]] = {}
+        self._interrupted = False
         self._left = False
         self._heard = time.monotonic()
         self._answers, self._max_queries = 0, 0
@@ -137,14 +146,19 @@ class Session:
             self.log, self._max_queries, self._answers = log, max_queries, answers
             self._change()
 
+    def demand_taken(self) -> None:
+        """Raises `RuntimeError` where the person has answered, and the search does not know of it yet."""
+        with self._changed:
+            if self._waiting is not None and self._waiting.deed is not None and not self._waiting.taken:
+                raise RuntimeError("what was asked before has been answered; ask it once more to learn the answer")
+
     def pose(self, question: Question, answers: int, undoable: int | None) -> None:
         """Puts a question on the page."""
         with self._changed:
-            self._interrupted = False
+            self.demand_taken()
             self._answers = answers
-            self._forget_question()
-            self._keep(*question.media)
             self._waiting = _Waiting(next(self._keys), question, undoable)
+            self._keep(*question.media)
             self._message = ""
             self._change()
 
@@ -160,6 +174,7 @@ class Session:
                 if self._waiting is None:
                     raise RuntimeError("no question was posed")
                 if self._waiting.deed is not None:
+                    self._waiting.taken = True
                     return self._waiting.deed
                 if self._interrupted or self._closed:
                     self._interrupted = False
@@ -174,7 +189,7 @@ class Session:
         """The deed is known; so many answers stand."""
         with self._changed:
             self._answers = answers
-            self._forget_question()
+            self._waiting = None
             self._change()
 
     def interrupt(self) -> None:
@@ -187,12 +202,12 @@ class Session:
         """Shows what the search recommends."""
         with self._changed:
             here = self._destination
-            self._keep(medium)
             if not here.strip or here.strip[-1] != medium.picture.id:
                 here.strip.append(medium.picture.id)
             if len(here.strip) > _STRIP:
                 del here.strip[1:-1:2]
             here.noise, here.medium, here.confidence = noise, medium, confidence
+            self._keep(medium)
             self._change()
 
     @property
@@ -216,20 +231,22 @@ class Session:
                 self._files[target.id] = target
             self._change()
 
-    def end(self, why: str, medium: Shown | None, told: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    def end(
+        self, why: str, medium: Shown | None, told: Mapping[str, Any], files: Mapping[str, Callable[[], bytes]]
+    ) -> None:
         """Shows the last page.
 
         Args:
             why: the search ended, as a sentence.
             medium: that was found.
             told: about the answers, for the page.
-            files: to download, by their names.
+            files: to download, by their names, read when they are wanted.
         """
         with self._changed:
             self._waiting = None
             if medium is not None:
                 self._keep(medium)
-            self._downloads = {f"{number}": (name, content) for number, (name, content) in enumerate(files.items())}
+            self._downloads = {f"{number}": (name, read) for number, (name, read) in enumerate(files.items())}
             names = {key: name for key, (name, _) in self._downloads.items()}
             found = None if medium is None else _told(medium)
             self._ended = {"why": why, "medium": found, "files": names, **told}
@@ -268,7 +285,7 @@ class Session:
             files = (question.media[0].medium, question.media[1].medium)
             seen = Seen(files, question.first_is_left, seconds, question.repeat_of, question.revises)
             self._journal.add(answer, seen)
-            self._do(waiting, Answered(answer, question.repeat_of))
+            self._do(waiting, Answered(answer))
 
     def undo(self, key: int) -> None:
         """Takes the last answer back.
@@ -282,7 +299,7 @@ class Session:
             if waiting.undoable is None:
                 raise Stale("there is no answer to take back")
             self._journal.retract([waiting.undoable])
-            self._do(waiting, Undone(waiting.undoable))
+            self._do(waiting, Undone())
 
     def accept(self, key: int, which: str) -> None:
         """Ends the search with the "destination", or with what is shown "left" or "right".
@@ -328,23 +345,31 @@ class Session:
             return self._files.get(name)
 
     def download(self, key: str) -> tuple[str, bytes] | None:
-        """The name and content of a file of the last page."""
-        with self._changed:
-            return self._downloads.get(key)
+        """The name and content of a file of the last page.
 
-    def state(self, after: int, timeout: float) -> dict[str, Any] | None:
-        """What is on the page; waits until there is something later than version `after`, for so many seconds, and
-        gives None where there is not. After `close` it does not wait."""
-        ends = time.monotonic() + timeout
+        Raises:
+            OSError: it cannot be read.
+        """
+        with self._changed:
+            found = self._downloads.get(key)
+        return None if found is None else (found[0], found[1]())
+
+    def state(self, after: int) -> dict[str, Any] | None:
+        """What is on the page, or None where that is still version `after`."""
         with self._changed:
             self._heard = time.monotonic()
-            while self._version <= after and not self._closed:
-                left = ends - time.monotonic()
-                if left <= 0:
-                    return None
-                self._changed.wait(left)
-            self._heard = time.monotonic()
-            return self._state()
+            return self._state() if self._version > after or self._closed else None
+
+    @contextmanager
+    def listening(self, listener: Callable[[], object]) -> Iterator[None]:
+        """Within it the listener is called, from whichever thread, when what is on the page changes."""
+        with self._changed:
+            self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._listeners.remove(listener)
 
     def _state(self) -> dict[str, Any]:
         here, waiting = self._destination, self._waiting
@@ -400,27 +425,19 @@ class Session:
         self._change()
 
     def _keep(self, *media: Shown) -> None:
-        for medium in media:
-            for file in medium:
-                if file is not None:
-                    self._files[file.id] = file
-
-    def _forget_question(self) -> None:
-        """Lets go of what was only shown in the last question."""
-        if self._waiting is None:
-            return
+        """Has the files of these media ready for the page, and lets go of those that it shows no longer."""
         here = self._destination
+        shown = [*media] if here.medium is None else [*media, here.medium]
+        shown += [] if self._waiting is None else self._waiting.question.media
+        files = {file.id: file for medium in shown for file in medium if file is not None}
         needed = {*here.strip, self._target}
-        needed |= set() if here.medium is None else {file.id for file in here.medium if file is not None}
-        for medium in self._waiting.question.media:
-            for file in medium:
-                if file is not None and file.id not in needed:
-                    self._files.pop(file.id, None)
-        self._waiting = None
+        self._files = {name: file for name, file in self._files.items() if name in needed} | files
 
     def _change(self) -> None:
         self._version += 1
         self._changed.notify_all()
+        for listener in self._listeners:
+            listener()
 
 
 def _told(medium: Shown) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pbg_env import AnswerLog, HumanOracle, NoAnswer, Preference, PreferenceEnv, PreferencePairsEnv
+from pbg_env import Answer, AnswerLog, HumanOracle, ImageMedium, NoAnswer, Preference, PreferenceEnv, PreferencePairsEnv
 from tests.web.client import PageUser, Refused
 from tests.web.conftest import Colours, colours, human, meanwhile, user
 
@@ -157,7 +157,7 @@ def test_that_is_it_ends_the_search(
     place = next(key for key, name in ended["files"].items() if name == "noise.npy")
     content, headers = user.send(f"/files/{place}")
     np.testing.assert_array_equal(np.load(io.BytesIO(content)), wanted)
-    assert headers["content-disposition"] == 'attachment; filename="noise.npy"'
+    assert headers["content-disposition"] == "attachment"
 
 
 def test_starting_again_forgets_the_answers_and_keeps_the_medium(
@@ -366,3 +366,81 @@ def test_other_machines_only_with_a_warning(tmp_path: Path, colours: Colours) ->
     with pytest.warns(UserWarning, match="open to other machines"):
         pairs_env(human, colours)
     human.close()
+
+
+def test_an_answer_that_nobody_has_taken_in_is_not_lost(
+    tmp_path: Path, colours: Colours, meanwhile: Meanwhile, rng: np.random.Generator
+) -> None:
+    human = HumanOracle(tmp_path / "answers.sqlite", open_browser=False, timeout=0.05)
+    env = pairs_env(human, colours)
+    user = PageUser(human.address)
+    with pytest.raises(NoAnswer):
+        env.step(np.stack((RED, BLUE))[None])
+    user.answer("both_good")
+    with pytest.raises(RuntimeError, match="asked before has been answered; ask it once more"):
+        env.step(np.stack((RED, GREEN))[None])
+    assert env.step(np.stack((RED, BLUE))[None])[4]["queries"] == 1
+    # Without noise, by the media.
+    media = colours.generate(torch.from_numpy(np.stack((RED, BLUE, GREEN))))
+    with pytest.raises(NoAnswer):
+        human.compare(media[:1], media[1:2], rng)
+    user.answer("both_bad")
+    with pytest.raises(RuntimeError, match="asked before has been answered"):
+        human.compare(media[:1], media[2:], rng)
+    assert human.compare(media[:1], media[1:2], rng).tolist() == [Preference.BOTH_BAD]
+    env.close()
+
+
+def test_what_was_begun_again_from_is_the_incumbent_of_a_later_process(
+    tmp_path: Path, colours: Colours, meanwhile: Meanwhile
+) -> None:
+    human = HumanOracle(tmp_path / "answers.sqlite", open_browser=False)
+    env = PreferenceEnv(generator=colours, oracle=human, goal=None)
+    env.reset(seed=0)
+    env.show(GREEN)
+    user = PageUser(human.address)
+    step = meanwhile(env.step, RED)
+    user.restart("destination")
+    np.testing.assert_array_equal(step.result()[0]["incumbent"], GREEN)
+    env.close()
+    human = HumanOracle(tmp_path / "answers.sqlite", open_browser=False)
+    env = PreferenceEnv(generator=colours, oracle=human, goal=None)
+    np.testing.assert_array_equal(env.reset(seed=1)[0]["incumbent"], GREEN)
+    env.close()
+
+
+def test_a_log_of_another_generator_is_refused_and_one_without_media_is_not(
+    tmp_path: Path, colours: Colours, meanwhile: Meanwhile
+) -> None:
+    log = AnswerLog(tmp_path / "simulated.sqlite")
+    log.add(Answer(0, RED, BLUE, Preference.FIRST))
+    log.close()
+    human = HumanOracle(tmp_path / "simulated.sqlite", open_browser=False)
+    env = pairs_env(human, colours)
+    step = meanwhile(env.step, np.stack((RED, GREEN))[None])
+    user = PageUser(human.address)
+    assert user.state()["answers"] == 1
+    user.undo()
+    assert step.result()[4]["retracted"].tolist() == [0]
+    step = meanwhile(env.step, np.stack((RED, GREEN))[None])
+    user.answer("left")
+    step.result()
+    env.close()
+    with pytest.raises(RuntimeError, match="the page is closed"):
+        env = pairs_env(human, colours)
+
+    class Wider(Colours):
+        media = ImageMedium(32)
+
+    human = HumanOracle(tmp_path / "simulated.sqlite", open_browser=False)
+    with pytest.raises(ValueError, match="holds answers about another generator"):
+        pairs_env(human, Wider())
+    human.close()
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 1.1, float("nan")])
+def test_confidence_is_a_share(human: HumanOracle, colours: Colours, confidence: float) -> None:
+    env = pairs_env(human, colours)
+    with pytest.raises(ValueError, match=r"confidence is .*expected 0 to 1"):
+        env.show(GREEN, confidence)
+    env.show(GREEN, np.float32(0.5))

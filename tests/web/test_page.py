@@ -219,7 +219,8 @@ def test_keys_with_modifiers_in_fields_and_dialogs_are_no_answers(context: Any, 
     first = question(page)
     for key in ("Control+ArrowLeft", "Shift+1", "Alt+3", "x"):
         page.keyboard.press(key)
-    page.focus("#upload")
+    page.evaluate("document.querySelector('h1').append(document.createElement('input'))")
+    page.focus("h1 input")
     page.keyboard.press("1")
     page.click("#open-keys")
     page.keyboard.press("2")

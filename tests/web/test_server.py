@@ -180,3 +180,24 @@ def test_only_this_machine_is_served(human: HumanOracle) -> None:
         pytest.skip("this machine has no other address")
     with pytest.raises(OSError, match=r"refused|timed out"):
         socket.create_connection((str(own), port), timeout=2.0)
+
+
+def test_many_pages_that_wait_keep_nobody_from_answering(asked: Future[Any], user: PageUser) -> None:
+    host, port = user.base.removeprefix("http://").split(":")
+    version = user.state()["version"]
+    request = f"GET /state?after={version} HTTP/1.1\r\nHost: {host}:{port}\r\nx-pbg-token: {user.token}\r\n\r\n"
+    waiting = [socket.create_connection((host, int(port))) for _ in range(100)]
+    for connection in waiting:
+        connection.sendall(request.encode())
+    # Well before any of them would give up.
+    user.answer("left")
+    assert asked.result(timeout=10)[4]["queries"] == 1
+    for connection in waiting:
+        connection.close()
+
+
+def test_an_upload_is_read_as_a_picture_of_the_web_or_not_at_all(asked: Future[Any], user: PageUser) -> None:
+    made = io.BytesIO()
+    Image.new("RGB", (8, 8), "teal").save(made, "EPS")
+    with pytest.raises(Refused, match="give a PNG, JPEG, WebP or GIF"):
+        user.send("/target", made.getvalue())

@@ -26,6 +26,7 @@ let shownKey = null; // of the question that is to be seen, both media on screen
 let shownAt = 0;
 let busy = false; // a deed is on its way
 let left = false; // the person has finished
+const player = new Audio();
 let waitingForKey = null; // of the settings: the deed that the next key is for
 let lastPlayed = "right";
 let keys = readKeys();
@@ -131,10 +132,16 @@ async function letGo(needed) {
 async function put(image, name) {
   if (image.dataset.name === name) return;
   image.dataset.name = name;
-  const url = await urlOf(name);
-  if (image.dataset.name !== name) return;
-  image.src = url;
-  await image.decode();
+  try {
+    const url = await urlOf(name);
+    if (image.dataset.name !== name) return;
+    image.src = url;
+    await image.decode();
+  } catch (error) {
+    // The next state tries again.
+    if (image.dataset.name === name) delete image.dataset.name;
+    throw error;
+  }
 }
 
 async function render(next) {
@@ -150,7 +157,6 @@ async function render(next) {
   } catch (error) {
     // What could not be fetched is shown no longer: the next state is on its way.
     shownKey = null;
-    for (const image of all("#left, #right")) delete image.dataset.name;
     if (state === next) state = { ...next, version: next.version - 1 };
     await pause(100);
   }
@@ -162,6 +168,7 @@ async function renderQuestion(question) {
   shownKey = null;
   enable(false);
   document.body.classList.add("loading");
+  player.pause();
   const sounds = [question.left, question.right].filter((side) => side.sound).map((side) => urlOf(side.sound));
   await Promise.all([put(byId("left"), question.left.picture), put(byId("right"), question.right.picture), ...sounds]);
   if (!state.question || state.question.key !== question.key) return;
@@ -272,11 +279,17 @@ async function download(key, name) {
   }
 }
 
+let focused = null; // what had the focus when it could no longer be pressed
+
 function enable(can) {
+  if (!can && document.activeElement instanceof HTMLButtonElement) focused = document.activeElement;
   for (const button of all("[data-choice], [data-accept='left'], [data-accept='right']")) button.disabled = !can;
   byId("undo").disabled = !(can && state.question && state.question.undo);
   const known = can && Boolean(state.destination);
   for (const button of [byId("restart"), ...all("[data-accept='destination']")]) button.disabled = !known;
+  // Who goes from button to button stays where they were.
+  if (can && focused && document.activeElement === document.body) focused.focus();
+  if (can) focused = null;
 }
 
 function ungive() {
@@ -315,14 +328,17 @@ function enlarge() {
   byId("enlarge").setAttribute("aria-pressed", String(large));
 }
 
-const player = new Audio();
-
 async function play(side) {
   const sound = (side === "destination" ? state?.destination : state?.question?.[side])?.sound;
   if (!sound) return;
   if (side !== "destination") lastPlayed = side;
-  player.src = await urlOf(sound);
-  await player.play();
+  try {
+    player.src = await urlOf(sound);
+    await player.play();
+  } catch (error) {
+    // Another one, or another question, came before it could begin.
+    if (error.name !== "AbortError") problem("The sound cannot be played.");
+  }
 }
 
 const deeds = {
@@ -346,7 +362,11 @@ for (const button of all("[data-accept]")) {
 for (const button of all("[data-play]")) button.addEventListener("click", () => { play(button.dataset.play); });
 byId("undo").addEventListener("click", (event) => { if (!isEcho(event)) deeds.undo(); });
 byId("enlarge").addEventListener("click", enlarge);
-byId("restart").addEventListener("click", () => { byId("sure-restart").showModal(); });
+byId("restart").addEventListener("click", () => {
+  // Some browsers keep what it said before, and Escape would say it again.
+  byId("sure-restart").returnValue = "";
+  byId("sure-restart").showModal();
+});
 byId("sure-restart").addEventListener("close", () => {
   if (byId("sure-restart").returnValue === "yes") tell("/restart", { which: "destination" });
 });
@@ -360,6 +380,7 @@ byId("finish").addEventListener("click", async () => {
 byId("upload").addEventListener("change", async () => {
   const [file] = byId("upload").files;
   byId("upload").value = "";
+  byId("upload").blur();
   if (file) await aim(file);
 });
 byId("no-target").addEventListener("click", () => { aim(""); });
@@ -380,13 +401,13 @@ document.addEventListener("keydown", (event) => {
   // A held key would press a focused button again and again.
   if (event.repeat && onButton && (event.key === "Enter" || event.key === " ")) event.preventDefault();
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.isComposing) return;
-  if (target.isContentEditable || (target.matches && target.matches("input, textarea, select"))) return;
+  if (target.isContentEditable || (target.matches && target.matches("input:not([type='file']), textarea, select"))) return;
   if (document.querySelector("dialog[open]") || byId("asking").hidden) return;
   const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const deed = Object.keys(keys).find((name) => keys[name].includes(pressed));
   if (!deed) return;
-  // Without sounds, the space bar presses the focused button.
-  if (deed === "play" && !state?.question?.left.sound) return;
+  // Without sounds, and on a button, the space bar presses that.
+  if (deed === "play" && (onButton || !state?.question?.left.sound)) return;
   event.preventDefault();
   deeds[deed]();
 });
@@ -436,7 +457,7 @@ function setKey(event) {
   if (["Shift", "Control", "Alt", "Meta", "CapsLock"].includes(event.key)) return;
   const deed = waitingForKey;
   waitingForKey = null;
-  if (event.key !== "Escape") {
+  if (!["Escape", "Tab", "Enter"].includes(event.key)) {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     keys = Object.fromEntries(Object.entries(keys).map(([name, held]) => [name, held.filter((one) => one !== key)]));
     keys[deed] = [key];
