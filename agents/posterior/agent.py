@@ -21,6 +21,8 @@ _LENGTHS = (1.0, 2.0, 4.0)
 _RANKS = (2, 4, 8, 16)
 _LEADING = 12
 _JITTER = 1e-9
+# Of the way to the belief's mean.
+_WAYS = (1.0, 0.6, 0.3, 0.1, 0.0)
 _EARLIEST_MANNER = 5
 # Of the mean of what a line leaves out, how much it is moved by: it is a mean of a few media.
 _SHIFT = 0.5
@@ -28,7 +30,7 @@ _SHIFT = 0.5
 _HALFWAY = 0.1
 _REMEMBERED = 24
 
-_STATE = ("_wishes", "_asked", "_weights", "_moved_at", "_mean", "_covariance", "_next", "metrics", "rounds")
+_STATE = ("_wishes", "_asked", "_weights", "_moved_at", "_mean", "_covariance", "_here", "_next", "metrics", "rounds")
 """What an answer changes, beside the random numbers."""
 
 
@@ -114,6 +116,7 @@ class PosteriorAgent(Agent):
         self._weights = {view: 1.0 / len(self._wishes) for view in self._wishes}
         self._moved_at = 0
         self._mean, self._covariance = np.zeros(dimensions), np.eye(dimensions)
+        self._here = np.zeros(dimensions)
         self._before: list[dict[str, Any]] = []
         self._choose()
 
@@ -135,6 +138,7 @@ class PosteriorAgent(Agent):
         self._weigh()
         if self.rounds - self._moved_at >= self.relinearise and self._likeliest.spread < self.narrow:
             self._move_lines()
+        self._settle()
         self._choose()
 
     def _looked(self, first: Noise, second: Noise) -> dict[str, Array]:
@@ -190,7 +194,7 @@ class PosteriorAgent(Agent):
         looked = min(_TANGENT, count)
         away = self._rng.standard_normal((self.probes // 2, count)) @ self._root().T
         away = np.r_[away, -away]
-        places = np.concatenate((np.zeros((1, count)), _STEP * np.eye(looked, count), away)) + self._mean
+        places = np.concatenate((np.zeros((1, count)), _STEP * np.eye(looked, count), away)) + self._here
         for view, features in self._around.look(self._around.noise_at(places)).items():
             wish, here = self._wishes[view], features[0]
             seen = features[1 + looked :] - here
@@ -203,9 +207,25 @@ class PosteriorAgent(Agent):
             # So few media say how much is left out, not well of which features: half of it is as features vary at all.
             typical = self._around.features[view].var(axis=0)
             residual = self.bend * (0.5 * variance + 0.5 * variance.sum() * typical / typical.sum())
-            wish.line = Line(matrix, here - matrix @ self._mean + _SHIFT * left_out.mean(axis=0), residual)
+            wish.line = Line(matrix, here - matrix @ self._here + _SHIFT * left_out.mean(axis=0), residual)
             wish.learn(self._asked[view], manner_too=False)
         self._weigh()
+
+    def _settle(self) -> None:
+        """Goes towards the belief's mean as far as media come nearer to what is believed of them.
+
+        A line is right near where it was taken; a mean that it puts far from there may be anything.
+        """
+        places = self._here + np.array(_WAYS)[:, None] * (self._mean - self._here)
+        looks = self._around.look(clip_noise(self._around.noise_at(places)))
+        distances = sum(
+            (
+                weight * ((looks[view] - self._wishes[view].expected) ** 2).sum(axis=1)
+                for view, weight in self._weights.items()
+            ),
+            np.zeros(len(places)),
+        )
+        self._here = places[int(distances.argmin())]
 
     def _root(self) -> Array:
         """A square root of the belief's covariance."""
@@ -243,10 +263,10 @@ class PosteriorAgent(Agent):
         away = np.r_[drawn @ leading, leading[:_LEADING]] @ root.T
         away *= self._rng.choice(_LENGTHS, size=len(away))[:, None]
         expected = [
-            {view: wish.line.at(self._mean + side * away) for view, wish in self._wishes.items()} for side in (1, -1)
+            {view: wish.line.at(self._here + side * away) for view, wish in self._wishes.items()} for side in (1, -1)
         ]
         chosen = away[np.argsort(-self._worth(*expected), kind="stable")[: self.tried]]
-        return clip_noise(self._around.noise_at(np.concatenate((self._mean + chosen, self._mean - chosen))))
+        return clip_noise(self._around.noise_at(np.concatenate((self._here + chosen, self._here - chosen))))
 
     def _worth(self, first: dict[str, Array], second: dict[str, Array]) -> Array:
         parts = [weight * self._wishes[view].worth(first[view], second[view]) for view, weight in self._weights.items()]
@@ -263,7 +283,7 @@ class PosteriorAgent(Agent):
 
     @property
     def destination(self) -> Noise:
-        return clip_noise(self._around.noise_at(self._mean))
+        return clip_noise(self._around.noise_at(self._here))
 
 
 def between(far: Array, near: Array, away: Array, seen: Array) -> Array:

@@ -10,27 +10,24 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_ANSWERS = 3
-"""First, second and tie: what a lapse falls on at random."""
-
 
 class Manner(NamedTuple):
     """How somebody answers, in units of what is compared.
 
-    The difference of two utilities is felt with normal noise; within ± `tie` it is a tie, and now and then the answer
-    is random (the ordered probit of McKelvey and Zavoina 1975, with lapses).
+    The difference of two utilities is felt with normal noise; within ± `tie` it is a tie, and now and then first and
+    second are exchanged (the ordered probit of McKelvey and Zavoina 1975, with the mistakes of Lee et al. 2021).
 
     Attributes:
         noise: standard deviation of what is felt, above 0.
         tie: half the width of what counts as equal, at least 0.
-        lapse: share of random answers, in [0, 1).
+        mistake: share of answers that name the other one than is meant, in [0, ½).
         mismatch: standard deviation of what is felt beside what a view tells, as a share of the distance from what is
             wanted, at least 0.
     """
 
     noise: float
     tie: float
-    lapse: float
+    mistake: float
     mismatch: float
 
 
@@ -40,7 +37,7 @@ class Moments(NamedTuple):
     Attributes:
         log_evidence: its logarithm.
         slope: derivative of the logarithm by the belief's mean.
-        curvature: second derivative, below 0 without lapses.
+        curvature: second derivative, below 0 without mistakes.
     """
 
     log_evidence: Array
@@ -48,16 +45,30 @@ class Moments(NamedTuple):
     curvature: Array
 
 
-def moments(mean: Array, variance: Array, low: Array, high: Array, lapse: float) -> Moments:
-    """The probability that a normal belief, felt with unit noise, lies between two bounds.
+def moments(mean: Array, variance: Array, low: Array, high: Array, mistake: float) -> Moments:
+    """The probability of answers about a normal belief, felt with unit noise.
 
     Args:
         mean: of the belief, (answers,).
         variance: of the belief, (answers,), at least 0.
-        low: bounds (answers,), −∞ where there is none.
+        low: bounds (answers,) between which what is felt lies, −∞ where there is none.
         high: as `low`, +∞ where there is none.
-        lapse: share of random answers.
+        mistake: share of answers that name the other one: what is felt lies then between the mirrored bounds.
     """
+    meant = _between(mean, variance, low, high)
+    if mistake == 0.0:
+        return meant
+    other = _between(mean, variance, -high, -low)
+    parts = np.log1p(-mistake) + meant.log_evidence, np.log(mistake) + other.log_evidence
+    log_evidence = np.logaddexp(*parts)
+    shares = [np.exp(part - log_evidence) for part in parts]
+    slope = shares[0] * meant.slope + shares[1] * other.slope
+    curved = [share * (one.curvature + one.slope**2) for share, one in zip(shares, (meant, other), strict=True)]
+    return Moments(log_evidence, slope, curved[0] + curved[1] - slope**2)
+
+
+def _between(mean: Array, variance: Array, low: Array, high: Array) -> Moments:
+    """The probability that a normal belief, felt with unit noise, lies between two bounds."""
     scale = np.sqrt(variance + 1.0)
     below, above = (low - mean) / scale, (high - mean) / scale
     # Where both lie in the upper tail their mirror images lose no digits.
@@ -68,12 +79,7 @@ def moments(mean: Array, variance: Array, low: Array, high: Array, lapse: float)
     at_low, at_high = (_density(bound, log_inside) for bound in (below, above))
     slope = (at_low - at_high) / scale
     curvature = (_times(below, at_low) - _times(above, at_high)) / scale**2 - slope**2
-    if lapse == 0.0:
-        return Moments(log_inside, slope, curvature)
-    inside = np.exp(log_inside)
-    evidence = (1.0 - lapse) * inside + lapse / _ANSWERS
-    meant = (1.0 - lapse) * inside / evidence
-    return Moments(np.log(evidence), meant * slope, meant * (curvature + slope**2) - (meant * slope) ** 2)
+    return Moments(log_inside, slope, curvature)
 
 
 def _log_ndtr(bound: Array) -> Array:

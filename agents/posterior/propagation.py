@@ -53,7 +53,7 @@ class Belief:
     log_evidence: float
 
 
-def believe(slopes: Array, offsets: Array, low: Array, high: Array, lapse: float, start: Sites, steps: int) -> Belief:
+def believe(slopes: Array, offsets: Array, low: Array, high: Array, mistake: float, start: Sites, steps: int) -> Belief:
     """The posterior of unknowns u ~ N(0, I) whose forms slopes · u + offsets, with unit noise, lay between bounds.
 
     All sites are updated at once, damped; that costs a few matrix products a step, and begun where the last answer
@@ -64,7 +64,7 @@ def believe(slopes: Array, offsets: Array, low: Array, high: Array, lapse: float
         offsets: (answers,).
         low: (answers,), −∞ where there is no bound.
         high: (answers,), +∞ where there is no bound.
-        lapse: share of random answers.
+        mistake: share of answers that name the other one.
         start: sites to begin with.
         steps: at most.
     """
@@ -72,8 +72,8 @@ def believe(slopes: Array, offsets: Array, low: Array, high: Array, lapse: float
     mean, covariance = _posterior(slopes, sites)
     for step in range(steps):
         cavity_mean, cavity_variance = _cavity(slopes, sites, mean, covariance)
-        found = moments(cavity_mean + offsets, cavity_variance, low, high, lapse)
-        # A lapse can make an answer say that the belief is wider than it is; such a site says nothing.
+        found = moments(cavity_mean + offsets, cavity_variance, low, high, mistake)
+        # A mistake can make an answer say that the belief is wider than it is; such a site says nothing.
         bend = np.maximum(-found.curvature, 0.0)
         spread = np.maximum(1.0 - bend * cavity_variance, _SMALLEST)
         precision = np.minimum(bend / spread, _MOST_PRECISE)
@@ -85,7 +85,7 @@ def believe(slopes: Array, offsets: Array, low: Array, high: Array, lapse: float
         mean, covariance = _posterior(slopes, sites)
         if step and change < _ENOUGH:
             break
-    return Belief(mean, covariance, sites, _log_evidence(slopes, offsets, low, high, lapse, sites, mean, covariance))
+    return Belief(mean, covariance, sites, _log_evidence(slopes, offsets, low, high, mistake, sites, mean, covariance))
 
 
 def _posterior(slopes: Array, sites: Sites) -> tuple[Array, Array]:
@@ -107,14 +107,14 @@ def _log_evidence(
     offsets: Array,
     low: Array,
     high: Array,
-    lapse: float,
+    mistake: float,
     sites: Sites,
     mean: Array,
     covariance: Array,
 ) -> float:
     """Minka's approximation (Rasmussen and Williams 2006, equation 3.65)."""
     cavity_mean, cavity_variance = _cavity(slopes, sites, mean, covariance)
-    found = moments(cavity_mean + offsets, cavity_variance, low, high, lapse)
+    found = moments(cavity_mean + offsets, cavity_variance, low, high, mistake)
     _, log_determinant = np.linalg.slogdet(covariance)
     joined = cavity_mean / cavity_variance + sites.shift
     quadratic = cavity_mean**2 / cavity_variance - joined**2 / (1.0 / cavity_variance + sites.precision)

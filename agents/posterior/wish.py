@@ -11,13 +11,13 @@ from agents.posterior.views import Line
 from pbg_env import Preference
 
 # The manner a simulated or a real person is likely to have, and how sure that is, in orders of e.
-_LIKELY = Manner(noise=0.06, tie=0.02, lapse=0.0, mismatch=0.0)
+_LIKELY = Manner(noise=0.06, tie=0.02, mistake=0.0, mismatch=0.0)
 _SURE_OF_NOISE = 0.7
 _SURE_OF_TIE = 1.0
-_PRICE_OF_LAPSE = 10.0
+_PRICE_OF_MISTAKES = 10.0
 _FACTOR = 1.6
 _NOISES = (3e-4, 3.0)
-_LAPSES = (0.0, 0.03, 0.1, 0.2)
+_MISTAKES = (0.0, 0.02, 0.05, 0.1, 0.2)
 _MISMATCHES = (0.0, 0.05, 0.1, 0.2, 0.4)
 _STEPS = 12
 
@@ -79,6 +79,11 @@ class Wish:
         return float(((by_unknown @ self._covariance) * by_unknown).sum())
 
     @property
+    def expected(self) -> Array:
+        """Of f*, (components,)."""
+        return self._by_unknown(np.eye(len(self.line.offset))) @ self._unknown + self.line.offset
+
+    @property
     def plausibility(self) -> float:
         """Logarithm of the probability of the answers, and of the manner they are given in."""
         return self.log_evidence + _plausible(self.manner)
@@ -94,7 +99,7 @@ class Wish:
         Returns:
             Slopes (pairs, unknowns), offsets (pairs,), and the variance of what is felt beside them, (pairs,).
         """
-        expected = self._by_unknown(np.eye(len(self.line.offset))) @ self._unknown + self.line.offset
+        expected = self.expected
         one, other = (((side - expected) ** 2).sum(axis=1) + self.spread for side in (first, second))
         sums = np.sqrt(one) + np.sqrt(other)
         by_feature = 2.0 * (first - second) / sums[:, None]
@@ -130,7 +135,7 @@ class Wish:
         sites = self._sites.resized(len(answers))
         scale = noise / np.r_[self._noise, noise[len(self._noise) :]]
         start = Sites(sites.precision * scale**2, sites.shift * scale)
-        return believe(slopes / noise[:, None], offsets / noise, low, high, manner.lapse, start, steps), noise
+        return believe(slopes / noise[:, None], offsets / noise, low, high, manner.mistake, start, steps), noise
 
     def _manners(self, asked: Asked) -> list[Manner]:
         """Those beside the present one."""
@@ -141,7 +146,7 @@ class Wish:
             *(now._replace(noise=noise) for noise in noises),
             *(now._replace(tie=tie) for tie in ties),
             *(now._replace(mismatch=mismatch) for mismatch in _MISMATCHES if mismatch != now.mismatch),
-            *(now._replace(lapse=lapse) for lapse in _LAPSES if lapse != now.lapse),
+            *(now._replace(mistake=mistake) for mistake in _MISTAKES if mistake != now.mistake),
         ]
 
     def worth(self, first: Array, second: Array) -> Array:
@@ -175,5 +180,5 @@ def _plausible(manner: Manner) -> float:
     return -(
         0.5 * (np.log(manner.noise / _LIKELY.noise) / _SURE_OF_NOISE) ** 2
         + 0.5 * (np.log(manner.tie / _LIKELY.tie) / _SURE_OF_TIE) ** 2
-        + _PRICE_OF_LAPSE * manner.lapse
+        + _PRICE_OF_MISTAKES * manner.mistake
     )

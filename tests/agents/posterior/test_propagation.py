@@ -11,20 +11,24 @@ from agents.posterior.ordinal import moments
 from agents.posterior.propagation import Sites, believe
 
 
-@pytest.mark.parametrize("lapse", [0.0, 0.2])
+@pytest.mark.parametrize("mistake", [0.0, 0.2])
 @pytest.mark.parametrize(("low", "high"), [(0.3, np.inf), (-np.inf, -0.3), (-0.3, 0.3), (6.0, np.inf), (5.0, 5.5)])
-def test_moments_are_those_of_the_integral(lapse: float, low: float, high: float) -> None:
+def test_moments_are_those_of_the_integral(mistake: float, low: float, high: float) -> None:
     variance = 1.7
 
-    def log_probability(mean: float) -> float:
-        inside, _ = quad(
+    def between(mean: float, low: float, high: float) -> float:
+        found, _ = quad(
             lambda x: (norm.cdf(high - x) - norm.cdf(low - x)) * norm.pdf(x, mean, variance**0.5), -15, 20, limit=200
         )
-        return float(np.log((1 - lapse) * inside + lapse / 3))
+        return float(found)
+
+    def log_probability(mean: float) -> float:
+        inside, mirrored = (between(mean, *bounds) for bounds in ((low, high), (-high, -low)))
+        return float(np.log((1 - mistake) * inside + mistake * mirrored))
 
     mean, step = 0.4, 1e-3
     below, at, above = (log_probability(mean + shift) for shift in (-step, 0.0, step))
-    found = moments(*(np.array([value]) for value in (mean, variance, low, high)), lapse)
+    found = moments(*(np.array([value]) for value in (mean, variance, low, high)), mistake)
     assert found.log_evidence[0] == pytest.approx(at, abs=1e-6)
     assert found.slope[0] == pytest.approx((above - below) / (2 * step), abs=1e-4)
     assert found.curvature[0] == pytest.approx((above - 2 * at + below) / step**2, abs=1e-2)
@@ -52,12 +56,14 @@ def test_the_belief_is_near_the_exact_posterior() -> None:
     np.testing.assert_allclose(belief.covariance, np.cov(drawn.T, aweights=likelihood), atol=0.01)
 
 
-def test_lapses_keep_one_wrong_answer_from_ruling() -> None:
+def test_mistakes_keep_one_wrong_answer_from_ruling() -> None:
     slopes = 5 * np.ones((11, 1))
     above = np.r_[np.zeros(10), -np.inf]  # ten answers say that u > 0, one that it is far below
     offsets, high = np.r_[np.zeros(10), 10.0], np.r_[np.full(10, np.inf), 0.0]
     right = believe(slopes[:10], offsets[:10], above[:10], high[:10], 0.0, Sites.none(10), 50).mean[0]
-    strict, lenient = (believe(slopes, offsets, above, high, lapse, Sites.none(11), 50).mean[0] for lapse in (0.0, 0.1))
+    strict, lenient = (
+        believe(slopes, offsets, above, high, mistake, Sites.none(11), 50).mean[0] for mistake in (0.0, 0.1)
+    )
     assert strict < lenient < right
     assert right - lenient < 0.3 * (right - strict)
 
