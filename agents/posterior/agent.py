@@ -17,7 +17,7 @@ from pbg_env import Answer, Discriminator, Generator, Preference, clip_noise
 _STEP = 0.02
 # Along the others media change too little for their tangents to matter.
 _TANGENT = 40
-_LENGTHS = (1.0, 2.0, 4.0)
+_LENGTHS = (0.5, 1.0, 2.0)
 _RANKS = (2, 4, 8, 16)
 _LEADING = 12
 _JITTER = 1e-9
@@ -117,6 +117,7 @@ class PosteriorAgent(Agent):
         self._moved_at = 0
         self._mean, self._covariance = np.zeros(dimensions), np.eye(dimensions)
         self._here = np.zeros(dimensions)
+        self._keep_details(self._around.look(self._around.noise_at(self._here[None])), 0)
         self._before: list[dict[str, Any]] = []
         self._choose()
 
@@ -127,7 +128,7 @@ class PosteriorAgent(Agent):
         for view, features in looks.items():
             # Both are farther than what is recommended, and how they compare is not told.
             if answer.preference == Preference.BOTH_BAD:
-                best = self._wishes[view].line.at(self._mean[None])[0]
+                best = self._wishes[view].with_details(self._wishes[view].line.at(self._mean[None]))[0]
                 for side in features:
                     self._asked[view].add(best, side, Preference.FIRST)
             else:
@@ -196,7 +197,9 @@ class PosteriorAgent(Agent):
         away = np.r_[away, -away]
         places = np.concatenate((np.zeros((1, count)), _STEP * np.eye(looked, count), away)) + self._here
         for view, features in self._around.look(self._around.noise_at(places)).items():
-            wish, here = self._wishes[view], features[0]
+            wish = self._wishes[view]
+            features = features[:, : len(wish.line.offset)]
+            here = features[0]
             seen = features[1 + looked :] - here
             far = self._around.lines[view].matrix
             near = far.copy()
@@ -205,7 +208,7 @@ class PosteriorAgent(Agent):
             left_out = seen - away @ matrix.T
             variance = (left_out**2).mean(axis=0)
             # So few media say how much is left out, not well of which features: half of it is as features vary at all.
-            typical = self._around.features[view].var(axis=0)
+            typical = self._around.features[view][:, : len(here)].var(axis=0)
             residual = self.bend * (0.5 * variance + 0.5 * variance.sum() * typical / typical.sum())
             wish.line = Line(matrix, here - matrix @ self._here + _SHIFT * left_out.mean(axis=0), residual)
             wish.learn(self._asked[view], manner_too=False)
@@ -220,12 +223,20 @@ class PosteriorAgent(Agent):
         looks = self._around.look(clip_noise(self._around.noise_at(places)))
         distances = sum(
             (
-                weight * ((looks[view] - self._wishes[view].expected) ** 2).sum(axis=1)
+                weight
+                * ((looks[view][:, : len(self._wishes[view].expected)] - self._wishes[view].expected) ** 2).sum(axis=1)
                 for view, weight in self._weights.items()
             ),
             np.zeros(len(places)),
         )
-        self._here = places[int(distances.argmin())]
+        nearest = int(distances.argmin())
+        self._here = places[nearest]
+        self._keep_details(looks, nearest)
+
+    def _keep_details(self, looks: dict[str, Array], row: int) -> None:
+        """Takes details of what is wanted to be as in one of the media that were looked at."""
+        for view, wish in self._wishes.items():
+            wish.details = looks[view][row, len(wish.line.offset) :]
 
     def _root(self) -> Array:
         """A square root of the belief's covariance."""
@@ -235,7 +246,8 @@ class PosteriorAgent(Agent):
         """Finds the next question, and what is known of its media."""
         pool = self._around.features
         first, second = self._rng.integers(len(self._around.noise), size=(2, self.prior_pairs))
-        worth = self._worth({view: pool[view][first] for view in pool}, {view: pool[view][second] for view in pool})
+        believed = {view: pool[view][:, : len(wish.line.offset)] for view, wish in self._wishes.items()}
+        worth = self._worth(*({view: believed[view][side] for view in pool} for side in (first, second)))
         best = int(worth.argmax())
         rows, noise, features = (int(first[best]), int(second[best])), self._around.noise, pool
         media = self._mirror_images()

@@ -16,6 +16,8 @@ from agents.posterior.ordinal import Array
 from agents.subspace import effective_directions
 from pbg_env import Discriminator, Generator
 
+# Components of features that are looked at; those beyond what a view believes in are details.
+_KEPT = 512
 _POOL = 1500
 _SEED = 1500
 _BATCH = 64
@@ -27,7 +29,7 @@ class View(ABC):
 
     name: ClassVar[str]
     components = 64
-    """Principal components kept of it."""
+    """Principal components of it that are believed in; finer ones are details."""
 
     @abstractmethod
     def describe(self, media: Tensor) -> Tensor:
@@ -168,7 +170,7 @@ class Surroundings:
         mean = described.mean(dim=0)
         centred = described - mean
         values, vectors = torch.linalg.eigh(centred @ centred.T)
-        kept = min(view.components, int((values > 1e-10 * values[-1]).sum()))
+        kept = min(_KEPT, int((values > 1e-10 * values[-1]).sum()))
         values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
         unit = centred.square().sum(dim=1).mean().sqrt()
         self._means[view.name] = mean
@@ -177,8 +179,9 @@ class Surroundings:
         self.features[view.name] = features
         # The best linear account of features over the whole prior.
         inputs = np.c_[self.coordinates(self.noise), np.ones(len(features))]
-        found = np.linalg.solve(inputs.T @ inputs + _RIDGE * np.eye(inputs.shape[1]), inputs.T @ features)
-        residual = ((features - inputs @ found) ** 2).mean(axis=0)
+        believed = features[:, : view.components]
+        found = np.linalg.solve(inputs.T @ inputs + _RIDGE * np.eye(inputs.shape[1]), inputs.T @ believed)
+        residual = ((believed - inputs @ found) ** 2).mean(axis=0)
         self.lines[view.name] = Line(found[:-1].T.copy(), found[-1].copy(), residual)
 
     @staticmethod

@@ -48,6 +48,7 @@ class Wish:
 
     Attributes:
         line: the present one; what is believed holds with whichever line comes next.
+        details: of what is wanted, features beyond those that are believed in, as they are taken to be.
         manner: in which answers seem to be given.
         log_evidence: logarithm of the probability of all answers.
     """
@@ -56,6 +57,7 @@ class Wish:
         self.line = line
         self.manner = _LIKELY
         self.log_evidence = 0.0
+        self.details = np.zeros(0)
         self._dimensions = line.matrix.shape[1]
         unknowns = self._dimensions + len(line.offset)
         self._unknown, self._covariance = np.zeros(unknowns), np.eye(unknowns)
@@ -92,24 +94,35 @@ class Wish:
         """D(second) − D(first) as linear forms of what is unknown.
 
         Args:
-            first: features (pairs, components).
+            first: features (pairs, components), with details or without.
             second: as many others.
             manner: in which they are compared.
 
         Returns:
             Slopes (pairs, unknowns), offsets (pairs,), and the variance of what is felt beside them, (pairs,).
         """
+        count = len(self.line.offset)
+        # Where details were not looked at, they are as those of what is wanted.
+        far = [((side[:, count:] - self.details[: side.shape[1] - count]) ** 2).sum(axis=1) for side in (first, second)]
+        first, second = first[:, :count], second[:, :count]
         expected = self.expected
-        one, other = (((side - expected) ** 2).sum(axis=1) + self.spread for side in (first, second))
+        one, other = (
+            ((side - expected) ** 2).sum(axis=1) + detail + self.spread
+            for side, detail in zip((first, second), far, strict=True)
+        )
         sums = np.sqrt(one) + np.sqrt(other)
         by_feature = 2.0 * (first - second) / sums[:, None]
-        squares = ((second**2).sum(axis=1) - (first**2).sum(axis=1)) / sums
+        squares = ((second**2).sum(axis=1) - (first**2).sum(axis=1) + far[1] - far[0]) / sums
         noise = manner.noise**2 + manner.mismatch**2 * (one + other) / 2
         return self._by_unknown(by_feature), squares + by_feature @ self.line.offset, noise
 
     def _by_unknown(self, by_feature: Array) -> Array:
         """Slopes by features (…, components) → by what is unknown of f*, (…, unknowns)."""
         return np.concatenate((by_feature @ self.line.matrix, by_feature * np.sqrt(self.line.residual)), axis=1)
+
+    def with_details(self, features: Array) -> Array:
+        """Believed features (batch, components) → with the present details."""
+        return np.concatenate((features, np.broadcast_to(self.details, (len(features), len(self.details)))), axis=1)
 
     def learn(self, asked: Asked, *, manner_too: bool, steps: int = _STEPS) -> None:
         """Believes what all answers say; when told so, looks for a manner that explains them better."""

@@ -23,7 +23,7 @@ def test_it_comes_near_to_the_target(teacher: str, generator: StackGANGenerator)
     env, given = searched(agent, generator, 40, teacher=teacher)
     assert env.evaluate(agent.destination) > 0.8 > env.evaluate(np.zeros(6)) + 0.2
     assert all(env.action_space.contains(action) for action, _ in given)
-    assert agent.metrics["spread"] < 0.1
+    assert agent.metrics["spread"] < 0.15
 
 
 def test_the_same_seed_asks_the_same(generator: StackGANGenerator) -> None:
