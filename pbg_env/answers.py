@@ -15,66 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pbg_env.answers_schema import CREATE, FORMER_COLUMNS, STANDS, VERSION
 from pbg_env.preference import Answer, Preference
 
-_VERSION = 1
-_NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-_SCHEMA = f"""
-CREATE TABLE sessions (
-    id INTEGER PRIMARY KEY,
-    started_at TEXT NOT NULL DEFAULT ({_NOW}),
-    about TEXT NOT NULL
-);
-CREATE TABLE media (
-    id TEXT PRIMARY KEY,
-    type TEXT NOT NULL,
-    content BLOB NOT NULL
-);
-CREATE TABLE questions (
-    id INTEGER PRIMARY KEY,
-    session INTEGER REFERENCES sessions,
-    first BLOB NOT NULL,
-    second BLOB NOT NULL,
-    first_media TEXT REFERENCES media,
-    second_media TEXT REFERENCES media,
-    first_is_left INTEGER,
-    shown_at TEXT,
-    repeat_of INTEGER REFERENCES answers
-);
-CREATE TABLE answers (
-    id INTEGER PRIMARY KEY,
-    question INTEGER NOT NULL REFERENCES questions,
-    preference INTEGER NOT NULL,
-    answered_at TEXT NOT NULL DEFAULT ({_NOW}),
-    seconds REAL,
-    revises INTEGER REFERENCES answers
-);
-CREATE TABLE retractions (
-    answer INTEGER PRIMARY KEY REFERENCES answers,
-    retracted_at TEXT NOT NULL DEFAULT ({_NOW})
-);
-CREATE TABLE marks (
-    id INTEGER PRIMARY KEY,
-    session INTEGER REFERENCES sessions,
-    kind TEXT NOT NULL,
-    noise BLOB NOT NULL,
-    answers INTEGER NOT NULL,
-    marked_at TEXT NOT NULL DEFAULT ({_NOW})
-);
-"""
-_TABLES = ("sessions", "media", "questions", "answers", "retractions", "marks")
-# What is written stays: a table refuses to be changed in any other way.
-_APPEND_ONLY = "".join(
-    f"CREATE TRIGGER {table}_{action.lower()} BEFORE {action} ON {table} "
-    f"BEGIN SELECT RAISE(ABORT, 'the log of answers is append-only'); END;\n"
-    for table in _TABLES
-    for action in ("UPDATE", "DELETE")
-)
-_FORMER = ("id", "first", "second", "preference", "answered_at")
-_STANDS = """
-    answers.id NOT IN (SELECT answer FROM retractions)
-    AND answers.id >= (SELECT COALESCE(MAX(answers), 0) FROM marks WHERE kind = 'restart')
-"""
 # How much of a simulated search a kill may cost; its answers can be had again.
 _BATCH_SECONDS = 1.0
 
@@ -168,12 +111,12 @@ class AnswerLog:
 
     def _prepare(self, write: bool) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
+        if version > VERSION:
             raise ValueError(
-                f"{self.path} is a log of answers of version {version}, and this package knows version {_VERSION}; "
+                f"{self.path} is a log of answers of version {version}, and this package knows version {VERSION}; "
                 f"update it"
             )
-        if version == _VERSION:
+        if version == VERSION:
             return
         before = [row[0] for row in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         if before not in ([], ["answers"]):
@@ -184,17 +127,17 @@ class AnswerLog:
         former = []
         if before:
             columns = tuple(row[1] for row in self._connection.execute("PRAGMA table_info(answers)"))
-            if columns != _FORMER:
+            if columns != FORMER_COLUMNS:
                 raise ValueError(f"{self.path} is not a log of answers: its table has the columns {', '.join(columns)}")
             former = self._connection.execute("SELECT * FROM answers ORDER BY id").fetchall()
         renamed = "ALTER TABLE answers RENAME TO former_answers;" if before else ""
-        self._connection.executescript(f"BEGIN; {renamed} {_SCHEMA} {_APPEND_ONLY}")
+        self._connection.executescript(f"BEGIN; {renamed} {CREATE}")
         for number, first, second, preference, answered_at in former:
             question = self._insert("questions", first=first, second=second)
             self._insert(
                 "answers", id=number, question=question, preference=preference, answered_at=answered_at, seconds=None
             )
-        self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
         self._connection.commit()
 
     def begin(self, about: Mapping[str, Any]) -> None:
@@ -304,7 +247,7 @@ class AnswerLog:
         query = f"""
             SELECT answers.id, questions.first, questions.second, answers.preference
             FROM answers JOIN questions ON questions.id = answers.question
-            WHERE questions.repeat_of IS NULL AND {_STANDS} ORDER BY answers.id
+            WHERE questions.repeat_of IS NULL AND {STANDS} ORDER BY answers.id
         """
         with self._guard:
             rows = self._connection.execute(query).fetchall()
@@ -363,7 +306,7 @@ class AnswerLog:
             SELECT answers.id, questions.session, sessions.about, questions.first, questions.second, answers.preference,
                 questions.first_media, questions.second_media, questions.first_is_left, questions.shown_at,
                 answers.answered_at, answers.seconds, questions.repeat_of, answers.revises, retractions.retracted_at,
-                ({_STANDS}) AS stands
+                ({STANDS}) AS stands
             FROM answers JOIN questions ON questions.id = answers.question
             LEFT JOIN sessions ON sessions.id = questions.session
             LEFT JOIN retractions ON retractions.answer = answers.id

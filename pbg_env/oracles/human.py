@@ -9,11 +9,8 @@ import time
 import warnings
 import webbrowser
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,29 +19,18 @@ from torch import Tensor
 from pbg_env.answers import AnswerLog, File
 from pbg_env.generators.base import Generator
 from pbg_env.generators.showing import show
-from pbg_env.noise import NOISE_BOUND, sample_noise
+from pbg_env.noise import sample_noise
+from pbg_env.oracles.human_log import Consistency, about, consistency, demand_same, table
 from pbg_env.oracles.person import NoAnswer, Reply
-from pbg_env.preference import NOT_ASKED, Answer, Preference
+from pbg_env.preference import NOT_ASKED, Answer
+from pbg_env.web.deeds import Answered, Deed, Interrupted, Question, Restarted, Undone
 from pbg_env.web.files import Shown, from_file, shown, uploaded
-from pbg_env.web.session import Answered, Deed, Interrupted, Question, Restarted, Session, Undone
+from pbg_env.web.session import Session
 
 PRIOR = "prior"
 _REPEAT_EVERY = 15
 # What was asked just before is remembered, not judged again.
 _REPEAT_AFTER = 5
-
-
-class Consistency(NamedTuple):
-    """How a person's answers agree with each other."""
-
-    repeats: int
-    """Questions that were asked a second time, with the sides changed."""
-    agreed: int
-    """How many of these were answered as before."""
-    left: int
-    """Of the answers that name one medium, how many name the one on the left."""
-    strict: int
-    """How many name one."""
 
 
 @dataclass
@@ -150,11 +136,11 @@ class HumanOracle:
         if self._closed:
             raise RuntimeError("the page is closed; make another HumanOracle")
         log = self._open_log()
-        about = _about(generator)
-        _demand_same(log, about)
+        told = about(generator)
+        demand_same(log, told)
         self._generator = generator
         target = self._target_file(generator, rng)
-        log.begin(about)
+        log.begin(told)
         self.restarted_from = log.restarted_from
         self._step, self._found = None, None
         rows = [row for row in log.everything(media=False) if row["stands"]]
@@ -417,22 +403,12 @@ class HumanOracle:
         contents |= {name: path.read_bytes for name, path in (files or {}).items() if path.is_file()}
         if self._session.log is not None:
             path = self._session.log.path
-            contents |= {"answers.sqlite": path.read_bytes, "answers.parquet": lambda: _table(path)}
+            contents |= {"answers.sqlite": path.read_bytes, "answers.parquet": lambda: table(path)}
         self._session.end(why, medium, self.consistency()._asdict(), contents)
 
     def consistency(self) -> Consistency:
         """How the answers of this search agree with each other."""
-        rows = []
-        if self._session.log is not None:
-            # Who has handed the log in may have closed it.
-            with closing(AnswerLog(self._session.log.path, write=False)) as log:
-                rows = [row for row in log.everything(media=False) if row["retracted_at"] is None]
-        before = {row["id"]: row["preference"] for row in rows}
-        repeats = [row for row in rows if row["repeat_of"] in before]
-        strict = [row for row in rows if row["preference"] in (Preference.FIRST, Preference.SECOND)]
-        left = sum((row["preference"] == Preference.FIRST) == row["first_is_left"] for row in strict)
-        agreed = sum(row["preference"] == before[row["repeat_of"]] for row in repeats)
-        return Consistency(len(repeats), agreed, left, len(strict))
+        return Consistency(0, 0, 0, 0) if self._session.log is None else consistency(self._session.log.path)
 
     def wait_until_left(self) -> None:
         """Waits until the person has finished with the last page, or closed it."""
@@ -444,37 +420,3 @@ class HumanOracle:
         self._server.close()
         if self._opened is not None:
             self._opened.close()
-
-
-def _table(path: Path) -> bytes:
-    """The answers of the log at a path as Parquet."""
-    # Here, so that it can run as a program of its own.
-    from pbg_env.exports import export_answers
-
-    with TemporaryDirectory() as folder, closing(AnswerLog(path, write=False)) as log:
-        table = Path(folder) / "answers.parquet"
-        export_answers(log, table)
-        return table.read_bytes()
-
-
-def _about(generator: Generator) -> dict[str, Any]:
-    """What a person's answers are about."""
-    media = generator.media
-    return {
-        "asked": "a person",
-        "prior": f"standard normal truncated at ±{NOISE_BOUND:g}",
-        "generator": {"kind": type(generator).__name__, "weights": getattr(generator, "weights", None)},
-        "noise_dim": generator.noise_dim,
-        "media": {"kind": media.kind, "shape": list(media.shape)},
-    }
-
-
-def _demand_same(log: AnswerLog, about: Mapping[str, Any]) -> None:
-    """Raises ValueError where the log has answers about another generator."""
-    for before in log.sessions():
-        for name in ("noise_dim", "media", "generator"):
-            if name in before and before[name] != about[name]:
-                raise ValueError(
-                    f"{log.path} holds answers about another generator ({name}: {before[name]}, and this one has "
-                    f"{about[name]}); give another file"
-                )

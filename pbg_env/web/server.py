@@ -26,8 +26,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pbg_env.media import MediaError
+from pbg_env.web.deeds import Stale
 from pbg_env.web.files import uploaded
-from pbg_env.web.session import Session, Stale
+from pbg_env.web.session import Session
 
 # Of the header that carries the token. A page of another origin cannot set it without asking, and is refused.
 TOKEN_HEADER = "x-pbg-token"
