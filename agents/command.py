@@ -55,7 +55,9 @@ def parser(kind: type[Agent], *, exit_on_error: bool = True) -> jsonargparse.Arg
     line.add_argument("--out", type=Path | None, default=None, help="the run's folder; runs/… unless told")
     line.add_argument("--quiet", type=bool, nargs="?", const=True, default=False, help="no progress bar")
     line.add_class_arguments(kind, "agent")
-    line.add_class_arguments(PreferencePairsEnv, "env", skip={"pairs_per_step", "action", "render_mode"})
+    line.add_class_arguments(
+        PreferencePairsEnv, "env", skip={"pairs_per_step", "action", "render_mode"}, instantiate=False
+    )
     line.add_class_arguments(HumanOracle, "page", skip={"log", "timeout"}, instantiate=False)
     return line
 

@@ -12,17 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from agents.base import Agent
 from agents.dueling_bandit import DuelingBandit
 from agents.evolution import CMA, OneBitMomentum, OnePlusOne
 from agents.foresight import Foresight
+from agents.posterior.__main__ import main as posterior_main
 from agents.posterior.agent import PosteriorAgent
 from agents.random_search import RandomSearch
 from agents.record import Record, Summary
+from agents.reference.__main__ import main as reference_main
 from agents.run import run
 from pbg_env import HumanOracle, Preference, PreferencePairsEnv
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
+from pbg_env.web.server import Server
 from tests.agents.conftest import agent_from
 from tests.web.client import PageUser
 from tests.web.conftest import meanwhile
@@ -321,3 +325,40 @@ def test_the_generator_is_nobody_elses_while_work_is_done_ahead(
         searching.answer(number)
     searching.stop()
     assert clashes == []
+
+
+@pytest.mark.parametrize("program", ["posterior", "reference"])
+def test_the_command_opens_one_page(
+    program: str,
+    checkpoint: Callable[..., Path],
+    tmp_path: Path,
+    meanwhile: Meanwhile,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    opened: list[Server] = []
+    ready = threading.Event()
+    make = Server.__init__
+
+    def made(self: Server, *arguments: Any, **told: Any) -> None:
+        make(self, *arguments, **told)
+        opened.append(self)
+        ready.set()
+
+    monkeypatch.setattr(Server, "__init__", made)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    main = {"posterior": posterior_main, "reference": reference_main}[program]
+    env = ["--env.oracle", "human", "--env.generator", str(checkpoint()), "--env.device", "cpu"]
+    done = meanwhile(main, [*env, "--out", str(tmp_path / "run"), "--quiet"])
+    assert ready.wait(60)
+    user = PageUser(opened[0].address)
+    user.answer("left")
+    user.accept("right")
+    user.wait("ended")
+    user.post("/leave")
+    done.result(timeout=60)
+    assert len(opened) == 1
+    told = capsys.readouterr()
+    assert "after 1 answers" in told.out
+    assert "press “Finish” there" in told.err
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["page"]["host"] == "127.0.0.1"
