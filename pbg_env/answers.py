@@ -89,6 +89,8 @@ class AnswerLog:
         try:
             self._connection = sqlite3.connect(self.path, check_same_thread=False)
         except sqlite3.OperationalError as error:
+            if self._lock is not None:
+                self._lock.close()
             raise ValueError(f"{self.path} is not a log of answers ({error})") from error
         self._session: int | None = None
         self._about: str | None = None
@@ -259,17 +261,19 @@ class AnswerLog:
     @property
     def last_mark(self) -> Mark | None:
         """The last thing a person has said of one medium."""
-        with self._guard:
-            row = self._connection.execute("SELECT kind, noise FROM marks ORDER BY id DESC LIMIT 1").fetchone()
-        return None if row is None else Mark(row[0], _read(row[1]))
+        return self._last_mark("TRUE")
 
     @property
     def restarted_from(self) -> NDArray[np.float32] | None:
         """The noise (noise_dim,) that the search began again from, or None where it did not."""
-        query = "SELECT noise FROM marks WHERE kind = 'restart' ORDER BY id DESC LIMIT 1"
+        mark = self._last_mark("kind = 'restart'")
+        return None if mark is None else mark.noise
+
+    def _last_mark(self, which: str) -> Mark | None:
+        query = f"SELECT kind, noise FROM marks WHERE {which} ORDER BY id DESC LIMIT 1"
         with self._guard:
             row = self._connection.execute(query).fetchone()
-        return None if row is None else _read(row[0])
+        return None if row is None else Mark(row[0], _read(row[1]))
 
     def sessions(self) -> list[dict[str, Any]]:
         """What the sessions were about, in their order."""

@@ -92,22 +92,22 @@ class CandidateSearches(Searches):
         return which, noise.reshape(-1, self.noise_dim)
 
     def _step(
-        self, which: NDArray[np.int64], noise: NDArray[np.float32], owners: NDArray[np.int64], media: Tensor
+        self, which: NDArray[np.int64], asked: NDArray[np.float32], owners: NDArray[np.int64], media: Tensor
     ) -> NDArray[np.float64]:
         # Without a copy where all of them ask.
         incumbents = self._incumbent_media if len(which) == self.count else self._incumbent_media[which]
         values = self._utilities(which, media)
         both = None if values is None else np.stack((values, self._utility[which]), axis=1)  # (searches, 2)
-        asked = np.stack((noise, self._incumbent[which]), axis=1)  # (searches, 2, Z)
-        answers = self._ask(Pairs(which, media, incumbents, asked, both))
-        self._candidate[which] = noise
+        noise = np.stack((asked, self._incumbent[which]), axis=1)  # (searches, 2, Z)
+        answers = self._ask(Pairs(which, media, incumbents, noise, both))
+        self._candidate[which] = asked
         if self._interview is not None and answers[0] == NOT_ASKED:
             self._return_to(self._interview.incumbent())
         self._answers[which, 0] = answers
         self._satisfied[which] = self._meets_goal(which, None if both is None else both.max(axis=1))
         better = answers == Preference.FIRST
         winners = which[better]
-        self._incumbent[winners] = noise[better]
+        self._incumbent[winners] = asked[better]
         self._incumbent_media[winners] = media[better].to(self._incumbent_media)
         if values is not None:
             self._utility[winners] = values[better]

@@ -66,12 +66,11 @@ class PairSearches(Searches):
         return owners.repeat(2), noise.reshape(*within.shape, 2, self.noise_dim)[within].reshape(-1, self.noise_dim)
 
     def _step(
-        self, which: NDArray[np.int64], noise: NDArray[np.float32], owners: NDArray[np.int64], media: Tensor
+        self, which: NDArray[np.int64], asked: NDArray[np.float32], owners: NDArray[np.int64], media: Tensor
     ) -> NDArray[np.float64]:
         values = self._utilities(owners, media)
         both = None if values is None else values.reshape(-1, 2)
-        asked = self._to_ask(which, noise)[1].reshape(-1, 2, self.noise_dim)
-        answers = self._ask(Pairs(owners[::2], media[::2], media[1::2], asked, both))
+        answers = self._ask(Pairs(owners[::2], media[::2], media[1::2], asked.reshape(-1, 2, self.noise_dim), both))
         meets = self._meets_goal(owners, values)
         for index in which:
             of_search = owners == index

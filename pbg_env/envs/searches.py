@@ -261,7 +261,7 @@ class Searches(ABC):
         rewards = np.zeros(self.count)
         if len(acting):
             which = np.array(acting)
-            rewards[which] = self._step(which, noise, owners, at_asked)
+            rewards[which] = self._step(which, asked, owners, at_asked)
             if self._interview is not None:
                 self._satisfied[which] = self._interview.satisfied
             rewards[which] += np.where(self._satisfied[which], self.max_queries - self._queries[which], 0)
@@ -353,15 +353,15 @@ class Searches(ABC):
 
     @abstractmethod
     def _step(
-        self, which: NDArray[np.int64], noise: NDArray[np.float32], owners: NDArray[np.int64], media: Tensor
+        self, which: NDArray[np.int64], asked: NDArray[np.float32], owners: NDArray[np.int64], media: Tensor
     ) -> NDArray[np.float64]:
         """Asks, remembers the answers and who is satisfied, and returns rewards (searches,) without that for success.
 
         Args:
             which: searches (searches,).
-            noise: their actions, (searches, *action_shape).
+            asked: noise (media, noise_dim) as `_to_ask` chose it.
             owners: of the media, (media,), and the
-            media: themselves, (media, *shape), as `_to_ask` chose them.
+            media: themselves, (media, *shape).
         """
 
     def _stream(self, index: int, seed: int | None) -> tuple[np.random.Generator, ...]:

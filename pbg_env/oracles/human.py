@@ -378,10 +378,6 @@ class HumanOracle:
             raise RuntimeError("there is no search to show anything of; reset the environment first")
         self._session.show(noise, shown(self._generator.media, medium), confidence)
 
-    def say(self, message: str) -> None:
-        """Shows a line where no question is."""
-        self._session.say(message)
-
     def interrupt(self) -> None:
         """Ends a wait for the person, from another thread or a signal's handler."""
         self._session.interrupt()

@@ -58,8 +58,8 @@ class Session:
     def __init__(self) -> None:
         self._changed = Condition()
         self._version = 0
-        # Apart from those of a process before: a page that was left open must not answer what it has not shown.
         self._listeners: list[Callable[[], object]] = []
+        # Apart from those of a process before: a page that was left open must not answer what it has not shown.
         self._keys = count(time.time_ns() // 1_000_000)
         self.log: AnswerLog | None = None
         """Where answers go; None before a search."""
