@@ -23,11 +23,11 @@ with warnings.catch_warnings():
     from botorch.acquisition.acquisition import AcquisitionFunction
     from botorch.acquisition.analytic import PosteriorMean
     from botorch.acquisition.preference import AnalyticExpectedUtilityOfBestOption
-    from botorch.exceptions.errors import ModelFittingError
+    from botorch.exceptions.errors import ModelFittingError, OptimizationGradientError
     from botorch.fit import fit_gpytorch_mll
+    from botorch.generation.gen import gen_candidates_scipy
     from botorch.models.model import Model
     from botorch.models.pairwise_gp import PairwiseGP, PairwiseLaplaceMarginalLogLikelihood
-    from botorch.optim.optimize import optimize_acqf
     from botorch.posteriors.gpytorch import GPyTorchPosterior
     from botorch.utils.sampling import manual_seed
     from gpytorch.constraints import GreaterThan, Interval
@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     from gpytorch.priors import LogNormalPrior
     from linear_operator.utils.errors import NanError, NotPSDError
 
-NUMERICAL_ERRORS = (NotPSDError, NanError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]  # not in its __all__
+NUMERICAL_ERRORS = (NotPSDError, NanError, OptimizationGradientError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]  # not in its __all__
 """What a Gaussian process raises where its matrices are too near singular."""
 
 # The variance of utility, where an answer's noise is that of one unit on each side; exact answers drive it up.
@@ -84,6 +84,9 @@ class Comparisons(NamedTuple):
 class Posterior(Model):
     """What a `PairwiseGP` believes of utility, its matrices solved once, so that points cost products alone.
 
+    The squared exponential kernel is written out: by way of GPyTorch's lazy tensors most of a question's time is spent
+    on a handful of points.
+
     Args:
         model: conditioned on its comparisons.
 
@@ -98,13 +101,16 @@ class Posterior(Model):
     def __init__(self, model: PairwiseGP) -> None:
         super().__init__()
         self.kernel = model.covar_module.requires_grad_(False)
-        self.datapoints = model.datapoints
+        self._variance = self.kernel.outputscale
+        self._lengths = self.kernel.base_kernel.lengthscale[0]
+        self.datapoints = model.datapoints  # (options, dimensions)
+        self._scaled = self.datapoints / self._lengths
         mode, hessian = model.unconsolidated_utility, model.likelihood_hess
         self._weights = torch.cholesky_solve(mode[:, None], model.covar_chol)[:, 0]
         # (K + H⁻¹)⁻¹, H the Hessian of the likelihood, which may have no inverse.
         identity = torch.eye(len(mode), dtype=mode.dtype)
         self._shrinkage = torch.linalg.solve(hessian @ model.covar + identity, hessian)
-        if not self._weights.isfinite().all():
+        if not (self._weights.isfinite().all() and self._shrinkage.isfinite().all()):
             raise NanError("the mode of the utilities is not finite")
 
     def posterior(
@@ -115,15 +121,21 @@ class Posterior(Model):
         posterior_transform: Any = None,
     ) -> GPyTorchPosterior:
         """Of points (..., count, dimensions), jointly."""
-        across = self.kernel(X, self.datapoints).to_dense()  # (..., count, options)
-        covariance = self.kernel(X, X).to_dense() - across @ self._shrinkage @ across.mT
+        points = X / self._lengths
+        across = self._covariance(points, self._scaled)  # (..., count, options)
+        covariance = self._covariance(points, points) - across @ self._shrinkage @ across.mT
         return GPyTorchPosterior(MultivariateNormal(across @ self._weights, covariance))
 
     @torch.no_grad()
     def means(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of points (count, dimensions), (count,)."""
-        across = self.kernel(torch.from_numpy(points), self.datapoints).to_dense()
+        across = self._covariance(torch.from_numpy(points) / self._lengths, self._scaled)
         return (across @ self._weights).numpy()
+
+    def _covariance(self, points: Tensor, others: Tensor) -> Tensor:
+        """A priori, between (..., count, dimensions) and (..., others, dimensions), all in lengthscales."""
+        squares = (points**2).sum(-1)[..., :, None] + (others**2).sum(-1)[..., None, :]
+        return self._variance * (points @ others.mT - squares / 2).clamp(max=0.0).exp()
 
 
 class PreferenceGP(Agent):
@@ -303,19 +315,14 @@ class PreferenceGP(Agent):
         return comparisons.points[order[:_LEADERS]]
 
     def _climbed(self, promise: AcquisitionFunction, begins: Tensor, iterations: int) -> Tensor:
-        """The best of what is found from (begins, options, dimensions), (options, dimensions)."""
+        """The best of what is found from (begins, options, dimensions), (options, dimensions); where numbers fail, the
+        first of these."""
         limits = torch.from_numpy(NOISE_BOUND * self._scales)
-        with _reproducible(self._seed):
-            found, _ = optimize_acqf(
-                promise,
-                torch.stack((-limits, limits)),
-                q=begins.shape[1],
-                num_restarts=len(begins),
-                batch_initial_conditions=begins,
-                options={"maxiter": iterations},
-                retry_on_optimization_warning=False,
-            )
-        return found
+        with suppress(*NUMERICAL_ERRORS), _reproducible(self._seed):
+            # What `optimize_acqf` calls, without its fixed features: it has gradients pass each dimension by itself.
+            found, values = gen_candidates_scipy(begins, promise, -limits, limits, options={"maxiter": iterations})
+            return found[values.argmax()]
+        return begins[0]
 
     def _noise(self, points: Tensor) -> Noise:
         """What lies at points (count, dimensions) of the process, (count, noise_dim)."""

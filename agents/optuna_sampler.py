@@ -40,7 +40,7 @@ class PreferentialSampler(Agent):
     study's parameters are coordinates of noise mapped to [-1, 1] by the prior's distribution function, so that trials
     the sampler draws at random are draws from the prior.
 
-    A question takes about a second on one thread, and more with the cube of the answers that are remembered. Where the
+    A question takes about a second on one thread, and more with the answers that are remembered. Where the
     sampler's numbers fail, a draw from the prior is asked.
 
     Args:
@@ -55,7 +55,7 @@ class PreferentialSampler(Agent):
         self,
         space: Space = "principal",
         dimensions: int = 12,
-        remembered: int | None = 60,
+        remembered: int | None = 20,
         lengthscale: float | None = 1.4,
     ) -> None:
         super().__init__()

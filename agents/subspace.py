@@ -65,10 +65,12 @@ _known: WeakKeyDictionary[Generator, NDArray[np.float64]] = WeakKeyDictionary()
 def _moments(generator: Generator) -> NDArray[np.float64]:
     """E[JᵀJ], (noise_dim, noise_dim)."""
     weights = getattr(generator, "weights", None)
-    key = ("moments", str(_SAMPLES), str(_STEP), str(weights), str(generator.noise_dim), str(generator.media.shape))
+    noise = generator.sample_noise(_SAMPLES, np.random.default_rng(_SAMPLES))
+    # What is computed elsewhere, or in another precision, is another one in the last digits.
+    about = (_SAMPLES, _STEP, weights, generator.media.shape, noise.device.type, noise.dtype, noise.shape[1])
+    key = ("moments", *map(str, about))
     if weights is not None and (found := cache.cached(*key)) is not None:
         return found
-    noise = generator.sample_noise(_SAMPLES, np.random.default_rng(_SAMPLES))
     total = torch.zeros(generator.noise_dim, generator.noise_dim, dtype=torch.float64)
     steps = _STEP * torch.eye(generator.noise_dim, device=generator.device)
     for one in noise:

@@ -26,8 +26,8 @@ from agents.base import Agent, Learner, Noise
 from benchmarks.sources import sources
 from benchmarks.targets import picture, portrait
 from pbg_env import Generator, Preference, sample_noise
+from pbg_env.envs.wishes import PRIOR
 
-PRIOR = "prior"
 PORTRAITS = "portraits"
 
 _KEY_LENGTH = 24
@@ -233,7 +233,8 @@ class _Recorded(gym.Wrapper[Any, Any, Any, Any]):
             self._add(checkpoints[len(self.rows)])
             slow = self._cell.slow
             too_slow = slow is not None and self.rows[-1]["thinking"] > slow
-            self.is_slow = too_slow and self._queries >= self._cell.slow_stops_at
+            is_last = len(self.rows) == len(checkpoints)
+            self.is_slow = too_slow and not is_last and self._queries >= self._cell.slow_stops_at
         if self.is_slow or len(self.rows) == len(checkpoints):
             raise _Spent
 

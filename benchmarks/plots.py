@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -84,8 +85,9 @@ def draw_curves(
         axes.plot(curve.answers, value, color=drawn.colour, linestyle=drawn.dashes, marker=drawn.marker,
                   markersize=4, linewidth=1.6, label=_label(curve.name))  # fmt: skip
         axes.fill_between(curve.answers, low, high, color=drawn.colour, alpha=0.10, linewidth=0)
-    for (name, (answers, scores)), dashes in zip(references.items(), ("-", "--", ":") * len(references), strict=False):
-        axes.plot(answers, scores, color="black", linestyle=dashes, linewidth=0.8, label=_label(name))
+    styles = itertools.product(("black", "0.6"), ("-", "--", ":"))
+    for (name, (answers, scores)), (colour, dashes) in zip(references.items(), itertools.cycle(styles), strict=False):
+        axes.plot(answers, scores, color=colour, linestyle=dashes, linewidth=0.8, label=_label(name))
     _finish(axes, title, "answers (square-root axis)", f"score: interquartile mean, {LEVEL:.0%} interval")
     axes.axhline(0, color=_INK, linewidth=0.6)
     ticks = sorted({answers for curve in curves for answers in curve.answers})

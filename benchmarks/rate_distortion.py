@@ -1,20 +1,26 @@
-"""How near a picture so many bits could lead, if pictures were Gaussian: a reference for scores that go by pixels.
+"""How near a picture so many bits could lead, if all were Gaussian: a reference for scores that go by pixels.
 
 Of all sources with the same covariance the Gaussian one is the hardest to describe to a mean squared error. Its
 rate–distortion function D(R) is the least error at which R bits can describe it (Shannon 1959; Cover & Thomas,
 "Elements of Information Theory", 2nd edition, section 10.3.3, reverse water-filling). A search that has had n answers
 of b bits has had at most R = n · b of them.
 
-The curve is a reference and no bound of what a strategy can reach, to either side:
+What is described are pictures, with the eigenvalues of their covariance for variances, or noise. Noise is Gaussian, and
+what an error in it does to the picture is, to first order and on average, a quadratic form, M = E[JᵀJ], J the Jacobian
+of the generator: components along the eigenvectors of M count by its eigenvalues, which take the variances' place. That
+source knows that there is a generator; the other knows its pictures' covariance alone.
+
+The curves are references and no bounds of what a strategy can reach, to either side:
 
 - Pictures of a generator are no Gaussian, and are cheaper to describe: a strategy that knows the generator may lie
-  above the curve. How far is unknown; it would take the entropy of the pictures.
+  above their curve. How far is unknown; it would take the entropy of the pictures. Noise is one, but to first order
+  is not far: M counts what small errors do, while the first answers leave large ones.
 - D(R) is the error of the best description of many pictures at once, by answers each of which halves what is left. Of
   one picture, asked pair by pair, answers tell less: a question whose answer can be guessed tells less than a bit, and
   answers of an imperfect teacher tell less than they are long.
-- The description may be any picture, such as the mean of all, which makes the curve begin at 1 − 1/√2 = 0.29 and not at
-  0. A destination must be a picture of the generator's.
-- The score is a mean of distances, the curve takes the root of a mean of squares, in numerator and denominator alike;
+- The description may be any picture, such as the mean of all, which makes the curves begin at 1 − 1/√2 = 0.29 and not
+  at 0. A destination must be a picture of the generator's.
+- The score is a mean of distances, the curves take the root of a mean of squares, in numerator and denominator alike;
   for the mean picture of the embedded generator the two differ by 0.003.
 """
 
@@ -24,6 +30,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from agents.subspace import effective_directions
 from pbg_env import Generator
 from pbg_env.cache import cached, store
 
@@ -62,6 +69,18 @@ def spectrum(generator: Generator, pictures: int = PICTURES) -> Values:
         if weights is not None:
             store(found, *key)
     return found
+
+
+def noise_spectrum(generator: Generator) -> Values:
+    """Eigenvalues of M = E[JᵀJ], by which errors in noise count: the variances of noise in units of its media.
+
+    Args:
+        generator: whose noise.
+
+    Returns:
+        (noise_dim,), descending, at least 0.
+    """
+    return effective_directions(generator, generator.noise_dim).eigenvalues.double().numpy()
 
 
 @torch.no_grad()
@@ -118,7 +137,7 @@ def reference_scores(eigenvalues: Values, bits: ArrayLike) -> Values:
     the generator can draw, and U₀ that of another picture of the prior, which differs by twice the variance.
 
     Args:
-        eigenvalues: (components,), as of `spectrum`.
+        eigenvalues: (components,), as of `spectrum` or `noise_spectrum`; their scale is free.
         bits: (…), at least 0.
 
     Returns:

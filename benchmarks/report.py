@@ -132,7 +132,8 @@ def _words(results: Results, section: Section) -> list[str]:
                 best.append(f"at {answers} answers `{name}` ({reached[name]:.3f})")
         if best:
             lines.append(f"{GROUPS[group]} the best is " + ", ".join(best))
-        reference = next((found for found in complete if "reference" in found.name.lower()), None)
+        # Whole words: "preference" is in the names of others.
+        reference = next((found for found in complete if re.search(r"\breference\b", found.name.lower())), None)
         if reference is not None:
             lines += [_losses(reference, complete, answers) for answers in _highlights(results)
                       if answers in reference.answers]  # fmt: skip

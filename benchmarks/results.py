@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.rate_distortion import entropy, reference_scores, spectrum
+from benchmarks.rate_distortion import entropy, noise_spectrum, reference_scores, spectrum
 from benchmarks.statistics import Estimate, Values, answers_to, area_under_curve, estimate, median_answers
 from pbg_env import EMBEDDED, load_generator
 
@@ -273,13 +273,13 @@ class Section:
         title: above it.
         outcomes: of strategies with a complete target, what came furthest with the largest area first.
         empty: strategies without one, and how many searches they have.
-        eigenvalues: of the generator's pictures, where the score goes by them and answers are exact.
+        spectra: of the generator, by what is described, where the score goes by pixels and answers are exact.
     """
 
     title: str
     outcomes: list[Outcome]
     empty: dict[str, str]
-    eigenvalues: Values | None
+    spectra: dict[str, Values]
 
     @staticmethod
     def of(results: Results, title: str, tasks: list[str]) -> Section:
@@ -290,8 +290,10 @@ class Section:
                         key=lambda found: (len(found.answers), found.area.value), reverse=True)  # fmt: skip
         empty = {found.name: found.searches for found in outcomes if not found.targets}
         gauged = bool(ranked) and len(tasks) == 1 and _goes_by_pixels(results.tasks[tasks[0]])
-        eigenvalues = spectrum(load_generator(results.tasks[tasks[0]]["generator"], device="cpu")) if gauged else None
-        return Section(title, ranked, empty, eigenvalues)
+        if not gauged:
+            return Section(title, ranked, empty, {})
+        generator = load_generator(results.tasks[tasks[0]]["generator"], device="cpu")
+        return Section(title, ranked, empty, {"pictures": spectrum(generator), "noise": noise_spectrum(generator)})
 
     def group(self, group: str) -> list[Outcome]:
         return [found for found in self.outcomes if found.group == group]
@@ -302,12 +304,14 @@ class Section:
 
     def references(self, answers: NDArray[np.float64]) -> dict[str, Values]:
         """Rate–distortion curves at these numbers of answers, by name."""
-        if self.eigenvalues is None:
-            return {}
         bits = {"1 bit an answer": 1.0, "2 bits an answer": 2.0}
         if (best := self.best()) is not None:
             bits[f"{entropy(best.counts):.2f} bits, as of {best.name}"] = entropy(best.counts)
-        return {f"rate–distortion, {name}": reference_scores(self.eigenvalues, b * answers) for name, b in bits.items()}
+        return {
+            f"rate–distortion of {what}, {name}": reference_scores(eigenvalues, b * answers)
+            for what, eigenvalues in self.spectra.items()
+            for name, b in bits.items()
+        }
 
 
 def _goes_by_pixels(task: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""A measure of nearness that no strategy can share: nobody trained it, and no model of pictures goes by it."""
+"""A measure of nearness that no strategy goes by unless told to: nobody trained it, and no model of pictures has it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pbg_env import Similarity
 from pbg_env.generators.base import weights_hash
+from pbg_env.similarity import CosineSimilarity
 
 _SEED = 2**31 + 5
 _CHANNELS = (16, 32, 64)
@@ -17,7 +17,7 @@ _SMALLEST = 32
 _PLACES = 4
 
 
-class RandomConvolutions(Similarity):
+class RandomConvolutions(CosineSimilarity):
     """Cosine of the angle between the answers of random filters, within [-1, 1].
 
     Three convolutions of stride 2 with Gaussian weights follow one another; the answers at each depth, averaged over
@@ -26,8 +26,6 @@ class RandomConvolutions(Similarity):
     Args:
         seed: of the weights.
     """
-
-    describes = True
 
     def __init__(self, seed: int = _SEED) -> None:
         random = torch.Generator().manual_seed(seed)
@@ -60,9 +58,6 @@ class RandomConvolutions(Similarity):
             answers = F.conv2d(answers, weight.to(answers), stride=2, padding=1).tanh()
             described.append(F.normalize(F.adaptive_avg_pool2d(answers, _PLACES).flatten(1), dim=1))
         return torch.cat(described, dim=1)
-
-    def between(self, described: Tensor, target: Tensor) -> Tensor:
-        return F.cosine_similarity(described, target, dim=1)
 
 
 random_convolutions = RandomConvolutions()

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import jsonargparse
 import numpy as np
 from jsonargparse.typing import NonNegativeInt
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from agents.base import Agent, Noise
 from agents.posterior import PosteriorAgent
-from pbg_env import PreferencePairsEnv
+from pbg_env import TEACHERS, PreferencePairsEnv
 
 _INCHES = 1.3
 _DOTS_PER_INCH = 100
@@ -90,6 +91,13 @@ def main(arguments: list[str] | None = None) -> None:
     # Before the searches, which take their time.
     if not told.answers or not told.seeds:
         sys.exit(f"error: answers are {told.answers} and seeds {told.seeds}; expected one of each at least")
+    if sorted(set(told.answers)) != told.answers:
+        sys.exit(f"error: answers are {told.answers}, expected ascending numbers")
+    if told.teacher not in TEACHERS:
+        sys.exit(f"error: unknown teacher {told.teacher!r}; expected one of {', '.join(TEACHERS)}")
+    written = FigureCanvasBase.get_supported_filetypes()
+    if told.out.suffix.lstrip(".").lower() not in written:
+        sys.exit(f"error: {told.out.name} would be no picture; expected a name that ends in .{', .'.join(written)}")
     if not told.out.parent.is_dir():
         sys.exit(f"error: there is no folder {told.out.parent} to write {told.out.name} to; make it first")
     strips = [strip(PosteriorAgent(), told.answers, seed, teacher=told.teacher) for seed in told.seeds]

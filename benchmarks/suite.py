@@ -14,8 +14,9 @@ from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
 from agents.reference.__main__ import parser as reference_parser
 from agents.reference.agent import ReferenceAgent
-from benchmarks.cell import PRIOR, Cell, agent_from, agent_parser
+from benchmarks.cell import Cell, agent_from, agent_parser
 from benchmarks.sources import named_files, sources
+from pbg_env.envs.wishes import PRIOR
 
 Group = Literal["scratch", "pretrained", "ceiling"]
 """Whether a strategy knows nothing but the generator before its first answer, has learned from simulated users of it,
@@ -66,12 +67,15 @@ class Strategy:
             `agent.pairing: {class_path: …, init_args: {…}}`.
         agent: in place of `config`, the `class_path` of any `agents.base.Agent` or `Learner` and its `init_args`.
         group: "scratch", "pretrained" or "ceiling", which are compared apart.
+        slow: whether it counts as slow where any may, however fast the machine: of one that takes about as long as the
+            limit some searches would stop and others not.
     """
 
     config: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     agent: dict[str, Any] | None = None
     group: Group = "scratch"
+    slow: bool = False
 
     def resolved(self) -> dict[str, Any]:
         """`class_path` and `init_args` of the agent with every setting told, as plain data.
@@ -132,7 +136,8 @@ class Suite:
         slow_stops_at: the checkpoint at which slow strategies stop.
 
     Raises:
-        ValueError: no tasks, strategies or checkpoints, equal names, or checkpoints out of order or beyond a budget.
+        ValueError: no tasks, strategies or checkpoints, equal names, checkpoints out of order or beyond a budget, or
+            slow strategies that would stop at none of them.
     """
 
     name: str
@@ -155,6 +160,11 @@ class Suite:
             raise ValueError(f"tasks: two have the same name among {', '.join(names)}")
         if sorted(set(self.checkpoints)) != list(self.checkpoints):
             raise ValueError(f"checkpoints are {self.checkpoints}, expected ascending numbers of answers")
+        between = self.slow_stops_at < self.checkpoints[-1] and self.slow_stops_at not in self.checkpoints
+        if self.slow is not None and between:
+            raise ValueError(
+                f"slow_stops_at is {self.slow_stops_at}, expected one of the checkpoints {self.checkpoints}"
+            )
         for task in self.tasks:
             if task.max_queries < self.checkpoints[-1]:
                 raise ValueError(
@@ -196,6 +206,7 @@ class Suite:
             for target in range(self.targets):
                 for task in self.tasks:
                     for name, agent in agents.items():
+                        is_slow = self.slow is not None and self.strategies[name].slow
                         yield Cell(
                             task=task.name,
                             strategy=name,
@@ -206,7 +217,7 @@ class Suite:
                             targets=task.targets,
                             environment=task.environment(target),
                             agent=agent,
-                            slow=self.slow,
+                            slow=0.0 if is_slow else self.slow,
                             slow_stops_at=self.slow_stops_at,
                             files=files[task.name] | of_agents[name],
                             sources=code[task.name, name],

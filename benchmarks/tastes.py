@@ -181,8 +181,10 @@ def taste(name: str, number: int = 0) -> Utility:
     if name not in _TASTES or number < 0:
         raise ValueError(f"no taste {name!r} with number {number}; expected {', '.join(_TASTES)}, and a number from 0")
     found: Any = _TASTES[name](number)
-    # What the best is depends on the code and on what it reads factors with.
-    found.name = ":".join((__name__, name, str(number), *map(file_hash, (Path(__file__), WEIGHTS))))
+    # What the best is depends on the code, on what it reads factors with, and on whose features it is made of.
+    files = map(file_hash, (Path(__file__), WEIGHTS))
+    models = (getattr(model, "weights", "") for model in (_generator(), _discriminator(torch.device("cpu"))))
+    found.name = ":".join((__name__, name, str(number), *files, *map(str, models)))
     return found
 
 

@@ -48,6 +48,15 @@ class Similarity(ABC):
         return self.between(self.describe(media), self.describe(target))
 
 
+class CosineSimilarity(Similarity):
+    """Cosine of the angle between descriptions (batch, width), within [-1, 1]."""
+
+    describes = True
+
+    def between(self, described: Tensor, target: Tensor) -> Tensor:
+        return F.cosine_similarity(described, target, dim=1)
+
+
 class Pixels(Similarity):
     """Negative root mean squared error over the values in [0, 1]: 0 for the target itself, −1 at the farthest."""
 
@@ -85,10 +94,8 @@ class StructuralSimilarity(Similarity):
         return measured.reshape(len(described))
 
 
-class DiscriminatorCosine(Similarity):
-    """Cosine of the angle between the discriminator's features, within [-1, 1]."""
-
-    describes = True
+class DiscriminatorCosine(CosineSimilarity):
+    """Of the discriminator's features."""
 
     def __init__(self, discriminator: Discriminator | None) -> None:
         if discriminator is None:
@@ -97,17 +104,12 @@ class DiscriminatorCosine(Similarity):
         weights = getattr(discriminator, "weights", None)
         self.name = None if weights is None else f"discriminator:{weights}"
 
-    def between(self, described: Tensor, target: Tensor) -> Tensor:
-        return F.cosine_similarity(described, target, dim=1)
 
-
-class VisionTransformer(Similarity):
-    """Cosine of the angle between a Vision Transformer's class embeddings, within [-1, 1], by Transformers.
+class VisionTransformer(CosineSimilarity):
+    """Of a Vision Transformer's class embeddings, by Transformers.
 
     Pictures are resized and normalised as the model's processor says, but in differentiable operations.
     """
-
-    describes = True
 
     def __init__(self, source: str, medium: Medium, device: torch.device) -> None:
         _needs_pictures("vit", medium)
@@ -133,9 +135,6 @@ class VisionTransformer(Similarity):
             media = media.clamp(0.0, 1.0)
         media = media * (self._factor if self._rescale else 255.0)
         return self._model(pixel_values=(media - self._mean) / self._deviation).last_hidden_state[:, 0]
-
-    def between(self, described: Tensor, target: Tensor) -> Tensor:
-        return F.cosine_similarity(described, target, dim=1)
 
 
 class PerceptualPatches(Similarity):

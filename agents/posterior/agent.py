@@ -10,9 +10,9 @@ import numpy as np
 
 from agents.base import Agent, Noise
 from agents.posterior.ordinal import Array
-from agents.posterior.views import Line, Surroundings
+from agents.posterior.surroundings import Line, Surroundings
 from agents.posterior.wish import Asked, Wish
-from pbg_env import Answer, Discriminator, Generator, Preference, clip_noise
+from pbg_env import Answer, Discriminator, Generator, Preference
 
 _STEP = 0.02
 # Along the others media change too little for their tangents to matter.
@@ -22,15 +22,30 @@ _RANKS = (2, 4, 8, 16)
 _LEADING = 12
 _JITTER = 1e-9
 # Of the way to the belief's mean.
-_WAYS = (1.0, 0.6, 0.3, 0.1, 0.0)
-_EARLIEST_MANNER = 5
+_WAYS = (1.0, 0.6, 0.3, 0.1)
+# Of the answers that there were, how many more ask for another look at their manner.
+_MANNER_AGAIN = 0.1
 # Of the mean of what a line leaves out, how much it is moved by: it is a mean of a few media.
 _SHIFT = 0.5
 # How firmly a line between two is held half-way, in shares of what the probes say.
 _HALFWAY = 0.1
 _REMEMBERED = 24
 
-_STATE = ("_wishes", "_asked", "_weights", "_moved_at", "_mean", "_covariance", "_here", "_next", "metrics", "rounds")
+_STATE = (
+    "_wishes",
+    "_asked",
+    "_weights",
+    "_learned",
+    "_moved_at",
+    "_manner_at",
+    "_mean",
+    "_covariance",
+    "_here",
+    "_seen",
+    "_next",
+    "metrics",
+    "rounds",
+)
 """What an answer changes, beside the random numbers."""
 
 
@@ -42,29 +57,28 @@ class PosteriorAgent(Agent):
     (the evidence of a posterior is the product of what it foretold of each answer before it was given).
 
     - *Belief*: expectation propagation in a model of features that is linear in w: between the best line over the
-      prior and the tangent at the mean, what fits media across the belief best, moved as the belief moves.
+      prior and the tangent at what is recommended, what fits media across the belief best, moved as the belief moves.
     - *Question*: the pair whose answer is expected to take away the largest share of the belief's spread in features,
-      among pairs of prior samples and among mirror images around the mean, along what is uncertain and matters.
-    - *Recommendation*: the mean.
+      among mirror images around what is recommended, along what is uncertain and matters.
+    - *Recommendation*: the mean, as far as media follow it.
 
     Taking back one of the latest 24 answers costs as much as the answers after it.
 
     Args:
-        views: what users may go by, some of "values", "layout", "convolutions" and "deep"; those that the media or
-            tools do not have are left out.
+        views: what users may go by, some of "values", "layout", "convolutions" and "deep", of which those that the
+            media or tools do not have are left out; or similarities that describe media, such as "vit".
         dimensions: directions of noise, at most noise_dim.
         relinearise: answers between lines.
         narrow: spread in features, of 1 over the prior, below which the line over the whole prior is left.
         bend: share of what a line was seen to leave out that it is thought to.
         probes: media by which that is measured, an even number.
-        prior_pairs: candidates for a question among prior samples.
-        mirrored: candidates around the mean.
+        mirrored: candidates for a question.
         tried: of these, how many are generated.
-        manner_every: answers between looks for another manner.
+        manner_every: answers between looks for another manner, at least; a tenth of them where they are many.
         show: share of questions that show what is recommended, so that the user may say that this is it, in [0, 1].
 
     Raises:
-        ValueError: a number out of range, no views, or an unknown one.
+        ValueError: a number out of range, or no views; by `reset`, unknown ones, or none that is there for the media.
     """
 
     def __init__(
@@ -75,14 +89,13 @@ class PosteriorAgent(Agent):
         narrow: float = 0.5,
         bend: float = 0.3,
         probes: int = 16,
-        prior_pairs: int = 1500,
         mirrored: int = 600,
         tried: int = 6,
         manner_every: int = 5,
         show: float = 0.0,
     ) -> None:
         super().__init__()
-        numbers = {"dimensions": dimensions, "relinearise": relinearise, "probes": probes, "prior_pairs": prior_pairs}
+        numbers = {"dimensions": dimensions, "relinearise": relinearise, "probes": probes}
         numbers |= {"mirrored": mirrored, "tried": tried, "manner_every": manner_every}
         for name, number in numbers.items():
             if number < 1:
@@ -99,7 +112,6 @@ class PosteriorAgent(Agent):
         self.narrow = narrow
         self.bend = bend
         self.probes = probes
-        self.prior_pairs = prior_pairs
         self.mirrored = mirrored
         self.tried = tried
         self.manner_every = manner_every
@@ -114,30 +126,37 @@ class PosteriorAgent(Agent):
         self._wishes = {view: Wish(self._around.lines[view]) for view in self._around.views}
         self._asked = {view: Asked(self._around.features[view].shape[1]) for view in self._around.views}
         self._weights = {view: 1.0 / len(self._wishes) for view in self._wishes}
-        self._moved_at = 0
+        # Answers, with those that a search begins again from.
+        self._learned = self._moved_at = self._manner_at = 0
         self._mean, self._covariance = np.zeros(dimensions), np.eye(dimensions)
         self._here = np.zeros(dimensions)
-        self._keep_details(self._around.look(self._around.noise_at(self._here[None])), 0)
+        self._recommend(self._here, self._around.look(self._around.coordinates.to_noise(self._here[None])), 0)
         self._before: list[dict[str, Any]] = []
         self._choose()
 
     def _learn(self, answer: Answer) -> None:
         self._before = [*self._before[1 - _REMEMBERED :], self._state()]
         self.rounds += 1
+        self._learned += 1
         looks = self._looked(answer.first, answer.second)
+        recommended = self.destination
+        others = [
+            side for side, noise in enumerate((answer.first, answer.second)) if not np.array_equal(noise, recommended)
+        ]
         for view, features in looks.items():
             # Both are farther than what is recommended, and how they compare is not told.
             if answer.preference == Preference.BOTH_BAD:
-                best = self._wishes[view].with_details(self._wishes[view].line.at(self._mean[None]))[0]
-                for side in features:
-                    self._asked[view].add(best, side, Preference.FIRST)
+                for side in others:
+                    self._asked[view].add(self._seen[view], features[side], Preference.FIRST)
             else:
                 self._asked[view].add(features[0], features[1], answer.preference)
-        manner_too = self.rounds >= _EARLIEST_MANNER and self.rounds % self.manner_every == 0
+        manner_too = self._learned - self._manner_at >= max(self.manner_every, self._manner_at * _MANNER_AGAIN)
+        if manner_too:
+            self._manner_at = self._learned
         for view, wish in self._wishes.items():
             wish.learn(self._asked[view], manner_too=manner_too)
         self._weigh()
-        if self.rounds - self._moved_at >= self.relinearise and self._likeliest.spread < self.narrow:
+        if self._learned - self._moved_at >= self.relinearise and self._likeliest.uncertainty < self.narrow:
             self._move_lines()
         self._settle()
         self._choose()
@@ -182,7 +201,7 @@ class PosteriorAgent(Agent):
         self._covariance = sum((weight * wish.covariance for weight, wish in beliefs), np.zeros_like(self._covariance))
         likeliest = self._likeliest
         self.metrics = {f"weight_{view}": weight for view, weight in self._weights.items()}
-        self.metrics |= {"spread": likeliest.spread, **likeliest.manner._asdict()}
+        self.metrics |= {"spread": likeliest.uncertainty, **likeliest.manner._asdict()}
 
     @property
     def _likeliest(self) -> Wish:
@@ -190,20 +209,20 @@ class PosteriorAgent(Agent):
 
     def _move_lines(self) -> None:
         """Takes lines for the belief as it is, and measures with media across it what they leave out."""
-        self._moved_at = self.rounds
+        self._moved_at = self._learned
         count = len(self._mean)
         looked = min(_TANGENT, count)
         away = self._rng.standard_normal((self.probes // 2, count)) @ self._root().T
         away = np.r_[away, -away]
-        places = np.concatenate((np.zeros((1, count)), _STEP * np.eye(looked, count), away)) + self._here
-        for view, features in self._around.look(self._around.noise_at(places)).items():
+        places = np.concatenate((_STEP * np.eye(looked, count), away)) + self._here
+        for view, features in self._around.look(self._around.coordinates.to_noise(places)).items():
             wish = self._wishes[view]
             features = features[:, : len(wish.line.offset)]
-            here = features[0]
-            seen = features[1 + looked :] - here
+            here = self._seen[view][: len(wish.line.offset)]
+            seen = features[looked:] - here
             far = self._around.lines[view].matrix
             near = far.copy()
-            near[:, :looked] = ((features[1 : 1 + looked] - here) / _STEP).T
+            near[:, :looked] = ((features[:looked] - here) / _STEP).T
             matrix = between(far, near, away, seen)
             left_out = seen - away @ matrix.T
             variance = (left_out**2).mean(axis=0)
@@ -220,23 +239,25 @@ class PosteriorAgent(Agent):
         A line is right near where it was taken; a mean that it puts far from there may be anything.
         """
         places = self._here + np.array(_WAYS)[:, None] * (self._mean - self._here)
-        looks = self._around.look(clip_noise(self._around.noise_at(places)))
-        distances = sum(
-            (
-                weight
-                * ((looks[view][:, : len(self._wishes[view].expected)] - self._wishes[view].expected) ** 2).sum(axis=1)
-                for view, weight in self._weights.items()
-            ),
-            np.zeros(len(places)),
-        )
+        looks = self._around.look(self._around.coordinates.to_noise(places))
+        distances = self._distances(looks)
         nearest = int(distances.argmin())
-        self._here = places[nearest]
-        self._keep_details(looks, nearest)
+        if distances[nearest] < self._distances({view: features[None] for view, features in self._seen.items()})[0]:
+            self._recommend(places[nearest], looks, nearest)
 
-    def _keep_details(self, looks: dict[str, Array], row: int) -> None:
-        """Takes details of what is wanted to be as in one of the media that were looked at."""
+    def _distances(self, looks: dict[str, Array]) -> Array:
+        """Squared, from what is believed to be wanted, (batch,)."""
+        parts = [
+            weight * ((looks[view][:, : len(wish.expected)] - wish.expected) ** 2).sum(axis=1)
+            for (view, wish), weight in zip(self._wishes.items(), self._weights.values(), strict=True)
+        ]
+        return np.sum(parts, axis=0)
+
+    def _recommend(self, place: Array, looks: dict[str, Array], row: int) -> None:
+        """Goes to a place where media were looked at, and takes details of what is wanted to be as there."""
+        self._here, self._seen = place, {view: features[row] for view, features in looks.items()}
         for view, wish in self._wishes.items():
-            wish.details = looks[view][row, len(wish.line.offset) :]
+            wish.details = self._seen[view][len(wish.line.offset) :]
 
     def _root(self) -> Array:
         """A square root of the belief's covariance."""
@@ -244,29 +265,20 @@ class PosteriorAgent(Agent):
 
     def _choose(self) -> None:
         """Finds the next question, and what is known of its media."""
-        pool = self._around.features
-        first, second = self._rng.integers(len(self._around.noise), size=(2, self.prior_pairs))
-        believed = {view: pool[view][:, : len(wish.line.offset)] for view, wish in self._wishes.items()}
-        worth = self._worth(*({view: believed[view][side] for view in pool} for side in (first, second)))
-        best = int(worth.argmax())
-        rows, noise, features = (int(first[best]), int(second[best])), self._around.noise, pool
         media = self._mirror_images()
-        shown = self.show > 0 and self._rng.random() < self.show
-        if shown:
-            media = np.concatenate((self.destination[None], media))
         looks = self._around.look(media)
         one, other = np.triu_indices(len(media), 1)
-        if shown:
+        if self.show > 0 and self._rng.random() < self.show:
+            media = np.concatenate((self.destination[None], media))
+            looks = {view: np.concatenate((self._seen[view][None], features)) for view, features in looks.items()}
             one, other = np.zeros(len(media) - 1, dtype=np.int64), np.arange(1, len(media))
-        near = self._worth({view: looks[view][one] for view in looks}, {view: looks[view][other] for view in looks})
-        nearest = int(near.argmax())
-        if shown or near[nearest] > worth[best]:
-            rows, noise, features = (int(one[nearest]), int(other[nearest])), media, looks
-        order = list(rows if self._rng.random() < 0.5 else rows[::-1])
-        self._next = noise[order], {view: features[view][order] for view in features}
+        worth = self._worth(*({view: looks[view][side] for view in looks} for side in (one, other)))
+        best = int(worth.argmax())
+        order = [int(one[best]), int(other[best])][:: 1 if self._rng.random() < 0.5 else -1]
+        self._next = media[order], {view: features[order] for view, features in looks.items()}
 
     def _mirror_images(self) -> Noise:
-        """Noise of both sides of the mean along what is uncertain, the most promising, (2 · tried, noise_dim)."""
+        """Noise on both sides of what is recommended, along what is uncertain, (2 · tried, noise_dim)."""
         root = self._root()
         _, _, leading = np.linalg.svd(self._likeliest.line.matrix @ root, full_matrices=False)
         drawn = self._rng.standard_normal((self.mirrored, len(leading)))
@@ -278,7 +290,7 @@ class PosteriorAgent(Agent):
             {view: wish.line.at(self._here + side * away) for view, wish in self._wishes.items()} for side in (1, -1)
         ]
         chosen = away[np.argsort(-self._worth(*expected), kind="stable")[: self.tried]]
-        return clip_noise(self._around.noise_at(np.concatenate((self._here + chosen, self._here - chosen))))
+        return self._around.coordinates.to_noise(np.concatenate((self._here + chosen, self._here - chosen)))
 
     def _worth(self, first: dict[str, Array], second: dict[str, Array]) -> Array:
         parts = [weight * self._wishes[view].worth(first[view], second[view]) for view, weight in self._weights.items()]
@@ -291,11 +303,11 @@ class PosteriorAgent(Agent):
     @property
     def confidence(self) -> float:
         """The share of the spread in features over the prior that the answers have taken away."""
-        return float(np.clip(1.0 - self._likeliest.spread, 0.0, 1.0))
+        return float(np.clip(1.0 - self._likeliest.uncertainty, 0.0, 1.0))
 
     @property
     def destination(self) -> Noise:
-        return clip_noise(self._around.noise_at(self._here))
+        return self._around.coordinates.to_noise(self._here[None])[0]
 
 
 def between(far: Array, near: Array, away: Array, seen: Array) -> Array:

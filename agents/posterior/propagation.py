@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from agents.posterior.ordinal import Array, moments
 
@@ -41,16 +43,20 @@ class Belief:
     """A normal belief about what is unknown.
 
     Attributes:
-        mean: (unknowns,).
-        covariance: (unknowns, unknowns).
+        slopes: of the forms that were told of, (answers, unknowns).
         sites: what it is made of, beside the prior.
         log_evidence: logarithm of the probability of all answers, by expectation propagation.
     """
 
-    mean: Array
-    covariance: Array
+    slopes: Array
     sites: Sites
     log_evidence: float
+
+    def moments(self) -> tuple[Array, Array]:
+        """Mean (unknowns,) and covariance (unknowns, unknowns)."""
+        root = torch.linalg.cholesky(torch.from_numpy(_precision(self.slopes, self.sites)))
+        covariance: Array = torch.cholesky_inverse(root).numpy()
+        return covariance @ (self.slopes.T @ self.sites.shift), covariance
 
 
 def believe(slopes: Array, offsets: Array, low: Array, high: Array, mistake: float, start: Sites, steps: int) -> Belief:
@@ -68,10 +74,10 @@ def believe(slopes: Array, offsets: Array, low: Array, high: Array, mistake: flo
         start: sites to begin with.
         steps: at most.
     """
-    sites = start
-    mean, covariance = _posterior(slopes, sites)
+    forms, sites = _Forms(slopes), start
+    marginals = forms.believed(sites)
     for step in range(steps):
-        cavity_mean, cavity_variance = _cavity(slopes, sites, mean, covariance)
+        cavity_mean, cavity_variance = _cavity(marginals, sites)
         found = moments(cavity_mean + offsets, cavity_variance, low, high, mistake)
         # A mistake can make an answer say that the belief is wider than it is; such a site says nothing.
         bend = np.maximum(-found.curvature, 0.0)
@@ -82,46 +88,89 @@ def believe(slopes: Array, offsets: Array, low: Array, high: Array, mistake: flo
         sites = Sites(
             (1 - _DAMPING) * sites.precision + _DAMPING * precision, (1 - _DAMPING) * sites.shift + _DAMPING * shift
         )
-        mean, covariance = _posterior(slopes, sites)
+        marginals = forms.believed(sites)
         if step and change < _ENOUGH:
             break
-    return Belief(mean, covariance, sites, _log_evidence(slopes, offsets, low, high, mistake, sites, mean, covariance))
+    return Belief(slopes, sites, _log_evidence(offsets, low, high, mistake, sites, marginals))
 
 
-def _posterior(slopes: Array, sites: Sites) -> tuple[Array, Array]:
-    precision = np.eye(slopes.shape[1]) + (slopes * sites.precision[:, None]).T @ slopes
-    covariance = np.linalg.inv(precision)
-    covariance = (covariance + covariance.T) / 2
-    return covariance @ (slopes.T @ sites.shift), covariance
+class _Marginals(NamedTuple):
+    """A normal belief about forms: their means and variances, (answers,), and the logarithm of the determinant of the
+    covariance of what is unknown."""
+
+    mean: Array
+    variance: Array
+    log_determinant: float
 
 
-def _cavity(slopes: Array, sites: Sites, mean: Array, covariance: Array) -> tuple[Array, Array]:
+class _Forms:
+    """Linear forms of unknowns that are N(0, I) before any answer.
+
+    What sites say of them is found among answers while these are fewer than the unknowns, and else among these: each
+    costs the cube of its number.
+
+    Args:
+        slopes: (answers, unknowns).
+    """
+
+    def __init__(self, slopes: Array) -> None:
+        self._slopes = slopes
+        self._prior = slopes @ slopes.T if len(slopes) < slopes.shape[1] else None
+
+    def believed(self, sites: Sites) -> _Marginals:
+        if self._prior is None:
+            root = _root(_precision(self._slopes, sites))
+            seen = _solved(root, self._slopes.T)
+            mean, variance = seen.T @ (seen @ sites.shift), (seen**2).sum(axis=0)
+        else:
+            # Rasmussen and Williams 2006, equations 3.67 and 3.68.
+            weights = np.sqrt(sites.precision)
+            root = _root(np.eye(len(weights)) + weights[:, None] * self._prior * weights)
+            seen = _solved(root, weights[:, None] * self._prior)
+            mean = self._prior @ sites.shift - seen.T @ (seen @ sites.shift)
+            variance = np.diag(self._prior) - (seen**2).sum(axis=0)
+        log_determinant = -2.0 * float(np.log(np.diag(root)).sum())
+        return _Marginals(mean, np.maximum(variance, _SMALLEST), log_determinant)
+
+
+def _precision(slopes: Array, sites: Sites) -> Array:
+    """Of what is unknown, (unknowns, unknowns)."""
+    precision: Array = np.eye(slopes.shape[1]) + (slopes * sites.precision[:, None]).T @ slopes
+    return precision
+
+
+def _root(matrix: Array) -> Array:
+    """Lower triangular, root · rootᵀ = matrix."""
+    found: Array = np.linalg.cholesky(matrix).astype(np.float64, copy=False)
+    return found
+
+
+def _solved(root: Array, right: Array) -> Array:
+    """A triangular system, lower · x = right."""
+    found: Array = torch.linalg.solve_triangular(
+        torch.from_numpy(root), torch.from_numpy(np.ascontiguousarray(right)), upper=False
+    ).numpy()
+    return found
+
+
+def _cavity(marginals: _Marginals, sites: Sites) -> tuple[Array, Array]:
     """Mean and variance of each form without its own site."""
-    variance = np.maximum(((slopes @ covariance) * slopes).sum(axis=1), _SMALLEST)
-    left = 1.0 / np.maximum(1.0 / variance - sites.precision, _SMALLEST)
-    return left * (slopes @ mean / variance - sites.shift), left
+    left = 1.0 / np.maximum(1.0 / marginals.variance - sites.precision, _SMALLEST)
+    return left * (marginals.mean / marginals.variance - sites.shift), left
 
 
 def _log_evidence(
-    slopes: Array,
-    offsets: Array,
-    low: Array,
-    high: Array,
-    mistake: float,
-    sites: Sites,
-    mean: Array,
-    covariance: Array,
+    offsets: Array, low: Array, high: Array, mistake: float, sites: Sites, marginals: _Marginals
 ) -> float:
     """Minka's approximation (Rasmussen and Williams 2006, equation 3.65)."""
-    cavity_mean, cavity_variance = _cavity(slopes, sites, mean, covariance)
+    cavity_mean, cavity_variance = _cavity(marginals, sites)
     found = moments(cavity_mean + offsets, cavity_variance, low, high, mistake)
-    _, log_determinant = np.linalg.slogdet(covariance)
     joined = cavity_mean / cavity_variance + sites.shift
     quadratic = cavity_mean**2 / cavity_variance - joined**2 / (1.0 / cavity_variance + sites.precision)
     return float(
         found.log_evidence.sum()
         + 0.5 * np.log1p(sites.precision * cavity_variance).sum()
         + 0.5 * quadratic.sum()
-        + 0.5 * log_determinant
-        + 0.5 * mean @ (slopes.T @ sites.shift)
+        + 0.5 * marginals.log_determinant
+        + 0.5 * marginals.mean @ sites.shift
     )

@@ -1,33 +1,25 @@
-"""What of media somebody may go by, and how it follows from noise."""
+"""What of media somebody may go by."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
-from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agents.base import Noise
-from agents.posterior.ordinal import Array
-from agents.subspace import effective_directions
 from pbg_env import Discriminator, Generator
+from pbg_env.similarity import CosineSimilarity, Features, similarity_from
 
-# Components of features that are looked at; those beyond what a view believes in are details.
-_KEPT = 512
-_POOL = 1500
 _SEED = 1500
-_BATCH = 64
-_RIDGE = 1e-6
 
 
 class View(ABC):
     """Describes media by what may matter of them."""
 
-    name: ClassVar[str]
+    name: str
+    key: str | None = None
+    """Names what it describes, with its weights, in caches; None where nothing may be kept."""
     components = 64
     """Principal components of it that are believed in; finer ones are details."""
 
@@ -40,10 +32,10 @@ class View(ABC):
         """A view by its name; None where these media or tools do not have it.
 
         Raises:
-            ValueError: there is no such view.
+            ValueError: there is no such view, nor a similarity that describes these media.
         """
         if name not in _VIEWS:
-            raise ValueError(f"unknown view {name!r}; expected some of {', '.join(_VIEWS)}")
+            return Described(name, generator, discriminator)
         if name == Values.name:
             return Values(generator)
         if name == Deep.name:
@@ -61,16 +53,17 @@ class Values(View):
     components = 128
 
     def __init__(self, generator: Generator) -> None:
-        self._medium = generator.media
+        self._features = Features(generator.media)
+        self.key = self._features.name
 
     def describe(self, media: Tensor) -> Tensor:
-        return self._medium.features(media)
+        return self._features.describe(media)
 
 
 class Layout(View):
     """Where which colours are: pictures averaged down to 8 × 8."""
 
-    name = "layout"
+    name = key = "layout"
     components = 48
 
     def describe(self, media: Tensor) -> Tensor:
@@ -84,6 +77,8 @@ class Deep(View):
 
     def __init__(self, discriminator: Discriminator) -> None:
         self._discriminator = discriminator
+        weights = getattr(discriminator, "weights", None)
+        self.key = None if weights is None else f"deep:{weights}"
 
     def describe(self, media: Tensor) -> Tensor:
         return F.normalize(self._discriminator.features(media).float(), dim=1)
@@ -95,6 +90,7 @@ class Convolutions(View):
     name = "convolutions"
     _channels = (32, 64, 64)
     _size = 5
+    key = f"convolutions:{_SEED}:{_channels}:{_size}"
 
     def __init__(self) -> None:
         random = torch.Generator().manual_seed(_SEED)
@@ -114,118 +110,32 @@ class Convolutions(View):
         return torch.cat(described, dim=1)
 
 
-_VIEWS = (Values.name, Layout.name, Convolutions.name, Deep.name)
-
-
-class Line(NamedTuple):
-    """Features as a linear function of coordinates in noise, f = matrix · w + offset, and how far off that is.
-
-    Attributes:
-        matrix: (components, dimensions).
-        offset: (components,).
-        residual: variance of what it leaves out, (components,).
-    """
-
-    matrix: Array
-    offset: Array
-    residual: Array
-
-    def at(self, coordinates: Array) -> Array:
-        """Coordinates (batch, dimensions) → features (batch, components)."""
-        return coordinates @ self.matrix.T + self.offset
-
-
-class Surroundings:
-    """What is known of a generator before any answer: prior samples, their features, and where noise matters.
-
-    The features of a view are principal components over the samples, in units in which a medium is 1 from the middle
-    in the mean square. Coordinates are along the directions of noise that change media most.
+class Described(View):
+    """What a similarity of `pbg_env` compares, or one of the user's own, such as "vit" or "module:function"; scaled to
+    length 1 where it goes by angles.
 
     Args:
+        name: of the similarity, as the environments take it.
         generator: whose media they are.
-        views: of them.
-        dimensions: how many directions of noise.
+        discriminator: beside it.
+
+    Raises:
+        ValueError: there is no such similarity, or it describes nothing.
     """
 
-    def __init__(self, generator: Generator, views: tuple[View, ...], dimensions: int) -> None:
-        self._generator = generator
-        self._views = views
-        self.directions = effective_directions(generator, dimensions).directions.double().numpy()
-        noise = generator.sample_noise(_POOL, np.random.default_rng(_SEED))
-        self.noise: Noise = noise.cpu().numpy()
-        raw: dict[str, list[Tensor]] = {view.name: [] for view in views}
-        with torch.no_grad():
-            for part in noise.split(_BATCH):
-                media = generator.generate(part)
-                for view in views:
-                    raw[view.name].append(view.describe(media).double().cpu())
-        self._means: dict[str, Tensor] = {}
-        self._projections: dict[str, Tensor] = {}
-        self.features: dict[str, Array] = {}
-        self.lines: dict[str, Line] = {}
-        for view in views:
-            self._add(view, torch.cat(raw[view.name]))
+    def __init__(self, name: str, generator: Generator, discriminator: Discriminator | None) -> None:
+        self.name = name
+        try:
+            self._similarity = similarity_from(name, generator, lambda: discriminator)
+        except ValueError as error:
+            raise ValueError(f"view {name!r} is none of {', '.join(_VIEWS)}, and no similarity: {error}") from error
+        if not self._similarity.describes:
+            raise ValueError(f"view {name!r}: this similarity compares media without describing them; use 'values'")
+        self.key = self._similarity.name
 
-    def _add(self, view: View, described: Tensor) -> None:
-        mean = described.mean(dim=0)
-        centred = described - mean
-        values, vectors = torch.linalg.eigh(centred @ centred.T)
-        kept = min(_KEPT, int((values > 1e-10 * values[-1]).sum()))
-        values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
-        unit = centred.square().sum(dim=1).mean().sqrt()
-        self._means[view.name] = mean
-        self._projections[view.name] = centred.T @ (vectors / values.sqrt()) / unit  # (width, components)
-        features = (centred @ self._projections[view.name]).numpy()
-        self.features[view.name] = features
-        # The best linear account of features over the whole prior.
-        inputs = np.c_[self.coordinates(self.noise), np.ones(len(features))]
-        believed = features[:, : view.components]
-        found = np.linalg.solve(inputs.T @ inputs + _RIDGE * np.eye(inputs.shape[1]), inputs.T @ believed)
-        residual = ((believed - inputs @ found) ** 2).mean(axis=0)
-        self.lines[view.name] = Line(found[:-1].T.copy(), found[-1].copy(), residual)
-
-    @staticmethod
-    def of(
-        generator: Generator, discriminator: Discriminator | None, names: tuple[str, ...], dimensions: int
-    ) -> Surroundings:
-        """Those of a generator, prepared once per process."""
-        known = _known.setdefault(generator, {})
-        key = (names, dimensions, id(discriminator))
-        if key not in known:
-            found = [View.named(name, generator, discriminator) for name in names]
-            known[key] = Surroundings(generator, tuple(view for view in found if view is not None), dimensions)
-        return known[key]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Surroundings:
-        """Itself: it never changes."""
-        return self
-
-    @property
-    def views(self) -> list[str]:
-        return [view.name for view in self._views]
-
-    def coordinates(self, noise: Noise) -> Array:
-        """Noise (batch, noise_dim) → (batch, dimensions)."""
-        return noise.astype(np.float64) @ self.directions.T
-
-    def noise_at(self, coordinates: Array) -> Array:
-        """Coordinates (batch, dimensions) → noise (batch, noise_dim) that is 0 in all other directions."""
-        return coordinates @ self.directions
-
-    @torch.no_grad()
-    def look(self, noise: Array | Noise) -> dict[str, Array]:
-        """Generates media of noise (batch, noise_dim) → their features in each view, (batch, components)."""
-        tensor = torch.from_numpy(np.ascontiguousarray(noise, dtype=np.float32)).to(self._generator.device)
-        media = [self._generator.generate(part) for part in tensor.split(_BATCH)]
-        return {
-            view.name: torch.cat(
-                [
-                    (view.describe(part).double().cpu() - self._means[view.name]) @ self._projections[view.name]
-                    for part in media
-                ]
-            ).numpy()
-            for view in self._views
-        }
+    def describe(self, media: Tensor) -> Tensor:
+        described = self._similarity.describe(media).flatten(1)
+        return F.normalize(described, dim=1) if isinstance(self._similarity, CosineSimilarity) else described
 
 
-_known: WeakKeyDictionary[Generator, dict[tuple[tuple[str, ...], int, int], Surroundings]] = WeakKeyDictionary()
+_VIEWS = (Values.name, Layout.name, Convolutions.name, Deep.name)

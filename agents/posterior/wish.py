@@ -7,14 +7,17 @@ import torch
 
 from agents.posterior.ordinal import Array, Manner
 from agents.posterior.propagation import Belief, Sites, believe
-from agents.posterior.views import Line
+from agents.posterior.surroundings import Line
 from pbg_env import Preference
 
 # The manner a simulated or a real person is likely to have, and how sure that is, in orders of e.
 _LIKELY = Manner(noise=0.06, tie=0.02, mistake=0.0, mismatch=0.0)
-_SURE_OF_NOISE = 0.7
+_SURE_OF_NOISE = 0.45
 _SURE_OF_TIE = 1.0
 _PRICE_OF_MISTAKES = 10.0
+# Half-width of ties that nobody has called so far, in units of what is felt as noise: nearly alike media, about which
+# each answer tells much once noise is known to be small, would contradict a wider one.
+_WIDEST_UNSEEN = 1 / 3
 _FACTOR = 1.6
 _NOISES = (3e-4, 3.0)
 _MISTAKES = (0.0, 0.02, 0.05, 0.1, 0.2)
@@ -34,6 +37,11 @@ class Asked:
         self.first, self.second = np.r_[self.first, first[None]], np.r_[self.second, second[None]]
         self.answers = np.r_[self.answers, int(answer)]
 
+    @property
+    def has_ties(self) -> bool:
+        """Whether a pair was called equally good."""
+        return bool((self.answers == Preference.BOTH_GOOD).any())
+
 
 class Wish:
     """Somebody prefers what is nearer to a point f*, the features of the picture of some noise w* ~ N(0, I).
@@ -47,14 +55,16 @@ class Wish:
         line: features as a function of noise, at the beginning.
 
     Attributes:
-        line: the present one; what is believed holds with whichever line comes next.
+        line: the present one, which may be set; what is believed holds with whichever line comes next.
         details: of what is wanted, features beyond those that are believed in, as they are taken to be.
         manner: in which answers seem to be given.
         log_evidence: logarithm of the probability of all answers.
+        expected: where f* is believed to be, (components,).
+        spread: its mean squared distance from there.
+        uncertainty: the spread, as a share of that before any answer.
     """
 
     def __init__(self, line: Line) -> None:
-        self.line = line
         self.manner = _LIKELY
         self.log_evidence = 0.0
         self.details = np.zeros(0)
@@ -63,6 +73,27 @@ class Wish:
         self._unknown, self._covariance = np.zeros(unknowns), np.eye(unknowns)
         self._sites = Sites.none(0)
         self._noise = np.zeros(0)
+        self.line = line
+        self._spread_before = self.spread
+
+    @property
+    def line(self) -> Line:
+        return self._line
+
+    @line.setter
+    def line(self, line: Line) -> None:
+        self._line = line
+        self._expect()
+
+    def _expect(self) -> None:
+        """What line and belief come to in features."""
+        by_unknown = self._by_unknown(np.eye(len(self.line.offset)))
+        self.expected = by_unknown @ self._unknown + self.line.offset
+        self.spread = float(((by_unknown @ self._covariance) * by_unknown).sum())
+
+    @property
+    def uncertainty(self) -> float:
+        return self.spread / self._spread_before
 
     @property
     def mean(self) -> Array:
@@ -73,17 +104,6 @@ class Wish:
     def covariance(self) -> Array:
         """Of w*, (dimensions, dimensions)."""
         return self._covariance[: self._dimensions, : self._dimensions]
-
-    @property
-    def spread(self) -> float:
-        """Mean squared distance of f* from where it is believed to be."""
-        by_unknown = self._by_unknown(np.eye(len(self.line.offset)))
-        return float(((by_unknown @ self._covariance) * by_unknown).sum())
-
-    @property
-    def expected(self) -> Array:
-        """Of f*, (components,)."""
-        return self._by_unknown(np.eye(len(self.line.offset))) @ self._unknown + self.line.offset
 
     @property
     def plausibility(self) -> float:
@@ -105,9 +125,8 @@ class Wish:
         # Where details were not looked at, they are as those of what is wanted.
         far = [((side[:, count:] - self.details[: side.shape[1] - count]) ** 2).sum(axis=1) for side in (first, second)]
         first, second = first[:, :count], second[:, :count]
-        expected = self.expected
         one, other = (
-            ((side - expected) ** 2).sum(axis=1) + detail + self.spread
+            ((side - self.expected) ** 2).sum(axis=1) + detail + self.spread
             for side, detail in zip((first, second), far, strict=True)
         )
         sums = np.sqrt(one) + np.sqrt(other)
@@ -120,10 +139,6 @@ class Wish:
         """Slopes by features (…, components) → by what is unknown of f*, (…, unknowns)."""
         return np.concatenate((by_feature @ self.line.matrix, by_feature * np.sqrt(self.line.residual)), axis=1)
 
-    def with_details(self, features: Array) -> Array:
-        """Believed features (batch, components) → with the present details."""
-        return np.concatenate((features, np.broadcast_to(self.details, (len(features), len(self.details)))), axis=1)
-
     def learn(self, asked: Asked, *, manner_too: bool, steps: int = _STEPS) -> None:
         """Believes what all answers say; when told so, looks for a manner that explains them better."""
         self._take(*self._believed(asked, self.manner, steps), self.manner)
@@ -134,13 +149,16 @@ class Wish:
                     self._take(belief, noise, other)
 
     def _take(self, belief: Belief, noise: Array, manner: Manner) -> None:
-        self._unknown, self._covariance, self._sites = belief.mean, belief.covariance, belief.sites
-        self.log_evidence, self._noise, self.manner = belief.log_evidence, noise, manner
+        self._unknown, self._covariance = belief.moments()
+        self._sites, self.log_evidence, self._noise, self.manner = belief.sites, belief.log_evidence, noise, manner
+        self._expect()
 
     def _believed(self, asked: Asked, manner: Manner, steps: int) -> tuple[Belief, Array]:
         slopes, offsets, variance = self.forms(asked.first, asked.second, manner)
         noise = np.sqrt(variance)
         tie, answers = manner.tie / noise, asked.answers
+        if not asked.has_ties:
+            tie = np.minimum(tie, _WIDEST_UNSEEN)
         first, second = answers == Preference.FIRST, answers == Preference.SECOND
         low = np.where(first, tie, np.where(second, -np.inf, -tie))
         high = np.where(first, np.inf, np.where(second, -tie, tie))
@@ -154,7 +172,7 @@ class Wish:
         """Those beside the present one."""
         now = self.manner
         noises = [noise for noise in (now.noise / _FACTOR, now.noise * _FACTOR) if _NOISES[0] < noise < _NOISES[1]]
-        ties = [now.tie / _FACTOR, now.tie * _FACTOR] if (asked.answers == Preference.BOTH_GOOD).any() else []
+        ties = [now.tie / _FACTOR, now.tie * _FACTOR] if asked.has_ties else []
         return [
             *(now._replace(noise=noise) for noise in noises),
             *(now._replace(tie=tie) for tie in ties),

@@ -111,7 +111,7 @@ def test_other_agents_have_the_same_command_line(
     small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
-    few = ["--agent.prior_pairs=100", "--agent.mirrored=30", "--env.max_queries=6", "--env.goal=null", "--quiet"]
+    few = ["--agent.probes=8", "--agent.mirrored=30", "--env.max_queries=6", "--env.goal=null", "--quiet"]
     run_posterior(["--config", str(CONFIGS / "posterior.yaml"), *few, "--env.generator", small, "--out", str(folder)])
     assert "after 6 answers" in capsys.readouterr().out
     assert yaml.safe_load((folder / "config.yaml").read_text())["agent"]["show"] == 0.2

@@ -63,6 +63,11 @@ def test_a_search_that_takes_too_long_has_failed(small: str) -> None:
     assert "SearchTimeout: the search took longer than 0.3 s" in result["error"]
 
 
+def test_who_has_come_to_the_end_was_not_stopped(small: str) -> None:
+    rows, is_slow = search(one_cell(small, keeping(pauses=0.02), checkpoints=[0, 2, 4], slow=0.01, slow_stops_at=4))
+    assert (len(rows), is_slow) == (3, False)
+
+
 def test_a_slow_strategy_stops_early(small: str) -> None:
     slow = one_cell(small, keeping(pauses=0.02), checkpoints=[0, 2, 4, 8], slow=0.01, slow_stops_at=4)
     rows, is_slow = search(slow)

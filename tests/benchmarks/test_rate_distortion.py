@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import minimize
 
 from benchmarks import rate_distortion
-from benchmarks.rate_distortion import distortion, entropy, reference_scores, spectrum
+from benchmarks.rate_distortion import distortion, entropy, noise_spectrum, reference_scores, spectrum
 from pbg_env import load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 
@@ -65,6 +65,22 @@ def test_score_of_the_mean_picture_is_that_of_no_bits() -> None:
     others = torch.cdist(pictures, pictures).sum(dim=1) / (len(pictures) - 1)
     from_mean = (pictures - pictures.mean(dim=0)).norm(dim=1)
     assert (1 - from_mean / others).mean().item() == pytest.approx(reference_scores(np.ones(3), 0), abs=0.01)
+
+
+def test_the_spectrum_of_noise_is_what_errors_in_it_do() -> None:
+    tones = load_generator("tones")
+    rng = np.random.default_rng(0)
+    found = noise_spectrum(tones)
+    assert found.shape == (tones.noise_dim,)
+    assert (np.diff(found) <= 0).all()
+    noise = tones.sample_noise(400, rng)
+    with torch.no_grad():
+        before, after = (
+            tones.media.features(tones.generate(at))
+            for at in (noise, noise + 0.02 * torch.from_numpy(rng.standard_normal(noise.shape).astype(np.float32)))
+        )
+    # Of a step along each direction, the squared change of a feature is in sum the trace of M.
+    assert (after - before).double().square().mean().item() / 0.02**2 == pytest.approx(found.sum(), rel=0.3)
 
 
 def test_spectrum_is_made_once(generator: StackGANGenerator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,11 +118,17 @@ def test_classes_are_apart_and_who_knows_the_target_is_no_competitor(tmp_path: P
 
 
 def test_it_says_whom_the_reference_agent_loses_to(tmp_path: Path) -> None:
-    strategies = {"reference": BASE, "better": BETTER, "mixed": [[0.1, 0.5], [0.6, 0.9]], "worse": WORSE}
+    strategies = {
+        "preference GP": BETTER,
+        "reference": BASE,
+        "better": BETTER,
+        "mixed": [[0.1, 0.5], [0.6, 0.9]],
+        "worse": WORSE,
+    }
     text = summary(load(stored(tmp_path / "a", strategies)))
     assert (
-        "- At 8 answers `reference` loses clearly to `better` by 0.100 [0.100, 0.100]; perhaps to `mixed` by 0.050 [-"
-        in text
+        "- At 8 answers `reference` loses clearly to `preference GP` by 0.100 [0.100, 0.100], "
+        "`better` by 0.100 [0.100, 0.100]; perhaps to `mixed` by 0.050 [-" in text
     )
     alone = summary(load(stored(tmp_path / "b", {"reference": BASE, "worse": WORSE})))
     assert "- At 8 answers `reference` loses to none of them" in alone
@@ -319,17 +325,19 @@ def test_reference_curve_of_exact_answers_by_pixels(tmp_path: Path, monkeypatch:
     asked = []
     monkeypatch.setattr(stored_results, "load_generator", lambda source, device: asked.append((source, device)))
     monkeypatch.setattr(stored_results, "spectrum", lambda generator: np.ones(4))
+    monkeypatch.setattr(stored_results, "noise_spectrum", lambda generator: np.ones(2))
     folder = stored(tmp_path / "a", {"base": BASE}, tasks=PIXELS)
     text = markdown(load(folder))
     assert asked == [("avatars", "cpu")]
     assert "### Reference, which is no strategy and no bound" in text
     references = tables(text)[-1]
-    assert list(references) == [f"rate–distortion, {name}" for name in
-                                ("1 bit an answer", "2 bits an answer", "1.50 bits, as of base")]  # fmt: skip
-    # Four equal components: √(D / 2 Σλ) = √½ · 2^(−bits / 4).
-    for name, bits in zip(references, (1.0, 2.0, 1.5), strict=True):
+    bits = {"1 bit an answer": 1.0, "2 bits an answer": 2.0, "1.50 bits, as of base": 1.5}
+    described = [(what, count, name) for what, count in (("pictures", 4), ("noise", 2)) for name in bits]
+    assert list(references) == [f"rate–distortion of {what}, {name}" for what, _, name in described]
+    # So many equal components: √(D / 2 Σλ) = √½ · 2^(−bits / components).
+    for name, (_, count, told) in zip(references, described, strict=True):
         for answers in (0, 4, 8):
-            expected = 1 - np.sqrt(0.5) * 2 ** (-bits * answers / 4)
+            expected = 1 - np.sqrt(0.5) * 2 ** (-bits[told] * answers / count)
             assert float(references[name][str(answers)]) == pytest.approx(expected, abs=6e-4)
     write_report(load(folder), tmp_path / "out")
     assert (tmp_path / "out" / "plots" / "0_faces_scores.png").is_file()

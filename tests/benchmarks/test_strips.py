@@ -33,7 +33,14 @@ def test_the_command_draws_the_posterior(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["nowhere/strips.png"], "no folder nowhere"), (["strips.png", "--seeds", "[]"], "expected one of each")],
+    [
+        (["nowhere/strips.png"], "no folder nowhere"),
+        (["strips.png", "--seeds", "[]"], "expected one of each"),
+        (["strips.png", "--answers", "[10, 0]"], "answers are \\[10, 0\\], expected ascending numbers"),
+        (["strips.png", "--answers", "[1, 1]"], "expected ascending numbers"),
+        (["strips.png", "--teacher", "strict"], "unknown teacher 'strict'; expected one of oracle, noisy"),
+        (["strips.txt"], "strips.txt would be no picture; expected a name that ends in .*png"),
+    ],
 )
 def test_what_cannot_be_drawn_is_told_before_searching(
     arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch

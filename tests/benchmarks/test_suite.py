@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from benchmarks import sources as sources_module
-from benchmarks.cell import opened, seeds, target_noise
+from benchmarks.cell import opened, search, seeds, target_noise
 from benchmarks.run import parser
 from benchmarks.suite import Strategy, Suite, Task
 
@@ -36,6 +36,29 @@ def suite(small: str, **changed: Any) -> Suite:
         "checkpoints": [2, 4],
     }
     return Suite(**(settings | changed))
+
+
+def test_what_is_known_to_be_slow_stops_however_fast_the_machine(small: str) -> None:
+    strategies = {
+        "one": Strategy(agent={"class_path": KEEPING}),
+        "slow": Strategy(agent={"class_path": KEEPING}, slow=True),
+    }
+    limited = suite(small, strategies=strategies, targets=1, seeds=1, slow=60.0, slow_stops_at=2)
+    rows = {cell.strategy: search(cell) for cell in limited.cells() if cell.task == "exact"}
+    assert {name: (found[-1]["answers"], is_slow) for name, (found, is_slow) in rows.items()} == {
+        "one": (4, False),
+        "slow": (2, True),
+    }
+    # Where nothing may be slow, nothing is.
+    unlimited = suite(small, strategies=strategies, targets=1, seeds=1)
+    assert {cell.slow for cell in unlimited.cells()} == {None}
+
+
+def test_what_is_slow_stops_at_a_checkpoint(small: str) -> None:
+    with pytest.raises(ValueError, match="slow_stops_at is 3, expected one of the checkpoints"):
+        suite(small, slow=1.0, slow_stops_at=3)
+    suite(small, slow_stops_at=3)
+    suite(small, slow=1.0, slow_stops_at=100)
 
 
 def written(tmp_path: Path, settings: dict[str, Any]) -> str:

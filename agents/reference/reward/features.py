@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from typing import ClassVar, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agents.components import principal_components
 from pbg_env import Generator
 
 _MEDIA = 1024
 _BATCH = 64
-_SMALLEST_SHARE = 1e-10
 
 
 class Features(Protocol):
@@ -54,19 +54,16 @@ class PrincipalComponents:
             media = torch.cat(
                 [generator.media.features(generator.generate(part)).double() for part in noise.split(_BATCH)]
             )
-        self._generator = generator
+        # Whoever searches has the generator; what is known of it ends with it.
+        self._generator: Generator = proxy(generator)
         self.mean = media.mean(dim=0)
-        centred = media - self.mean
-        values, vectors = torch.linalg.eigh(centred @ centred.T)
-        # Media may have fewer directions than were asked for; what lies beyond is rounding.
-        components = min(components, int((values > _SMALLEST_SHARE * values[-1]).sum()))
-        values, vectors = values.flip(0)[:components], vectors.flip(1)[:, :components]
-        self.directions = ((vectors / values.sqrt()).T @ centred).float()  # (components, values)
+        directions, squares = principal_components(media - self.mean, components)
+        self.directions = directions.float()  # (components, values)
         self.width = len(self.directions)
         self.mean = self.mean.float()
         # In units of the mean squared error over a medium's features, which do not depend on its size.
         self.scale = media.shape[1] ** -0.5
-        self.variances = (values / _MEDIA * self.scale**2).cpu().numpy()  # (components,)
+        self.variances = (squares / _MEDIA * self.scale**2).cpu().numpy()  # (components,)
 
     @classmethod
     def of(cls, generator: Generator, components: int) -> PrincipalComponents:

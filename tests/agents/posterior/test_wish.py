@@ -5,18 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.posterior.views import Line
+from agents.posterior.surroundings import Line
 from agents.posterior.wish import Asked, Wish
 from pbg_env import Preference
 
 
 def told(
-    wanted: np.ndarray, count: int, rng: np.random.Generator, mistakes: float = 0.0, ties: float = 0.0
+    wanted: np.ndarray,
+    count: int,
+    rng: np.random.Generator,
+    mistakes: float = 0.0,
+    ties: float = 0.0,
+    apart: float = 0.6,
 ) -> tuple[Asked, np.ndarray]:
     """Answers of somebody who wants a point, and how much farther each second was."""
     asked, farther = Asked(len(wanted)), np.zeros(count)
     for number in range(count):
-        first, second = rng.standard_normal((2, len(wanted))) * 0.6
+        first, second = rng.standard_normal((2, len(wanted))) * apart
         farther[number] = np.linalg.norm(second - wanted) - np.linalg.norm(first - wanted)
         nearer = (farther[number] > 0) ^ (rng.random() < mistakes)
         answer = Preference.FIRST if nearer else Preference.SECOND
@@ -56,6 +61,17 @@ def test_the_manner_is_found(of_manner: str) -> None:
         assert wish.manner.mistake == 0.0
     else:
         assert wish.manner.mistake in (0.05, 0.1)
+
+
+def test_answers_about_what_is_nearly_alike_are_told_exact() -> None:
+    rng = np.random.default_rng(3)
+    of_features = line(rng, 1e-6)
+    asked, farther = told(of_features.at(rng.standard_normal((1, 3)))[0], 200, rng, apart=0.05)
+    wish = Wish(of_features)
+    for _ in range(8):
+        wish.learn(asked, manner_too=True)
+    assert np.mean(np.abs(farther) < 0.02) > 0.2
+    assert wish.manner.noise < 0.03
 
 
 def test_the_next_question_is_worth_more_where_less_is_known() -> None:
