@@ -28,7 +28,7 @@ from pbg_env.oracles import (
 )
 from pbg_env.preference import Answer, Preference
 from pbg_env.prior_bank import PriorBank
-from pbg_env.similarity import Similarity
+from pbg_env.similarity import CosineSimilarity, Similarity, similarity_from
 
 __all__ = [
     "EMBEDDED",
@@ -36,6 +36,7 @@ __all__ = [
     "TEACHERS",
     "Answer",
     "AnswerLog",
+    "CosineSimilarity",
     "Discriminator",
     "Generator",
     "HumanOracle",
@@ -67,6 +68,7 @@ __all__ = [
     "load_generator",
     "noise_to_unit",
     "sample_noise",
+    "similarity_from",
     "unit_to_noise",
 ]
 

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pbg_env import Discriminator, Generator
-from pbg_env.similarity import CosineSimilarity, Features, similarity_from
+from pbg_env import CosineSimilarity, Discriminator, Generator, similarity_from
 
 _SEED = 1500
 
@@ -53,7 +52,7 @@ class Values(View):
     components = 128
 
     def __init__(self, generator: Generator) -> None:
-        self._features = Features(generator.media)
+        self._features = similarity_from("features", generator)
         self.key = self._features.name
 
     def describe(self, media: Tensor) -> Tensor:
