@@ -16,17 +16,12 @@ import pyarrow
 import pyarrow.parquet
 
 from agents.files import write
-from benchmarks import plots
-from benchmarks.rate_distortion import entropy
-from benchmarks.results import COLUMNS, GROUPS, THRESHOLDS, Outcome, Results, Section, fixed_rng
+from benchmarks import plots, tables
+from benchmarks.results import COLUMNS, GROUPS, Outcome, Results, Section, fixed_rng
 from benchmarks.statistics import (
     LEVEL,
     REPLICATES,
-    Estimate,
-    Values,
-    paired_difference,
     performance_profile,
-    probability_of_improvement,
 )
 
 
@@ -49,24 +44,23 @@ def markdown(results: Results, baseline: str | None = None) -> str:
     """
     baseline = _baseline(results, baseline)
     names = " + ".join(dict.fromkeys(manifest["name"] for manifest in results.manifests))
-    parts = [f"# Benchmark {names}", _listed(_made(results))]
+    parts = [f"# Benchmark {names}", _listed(_made(results)), *_task_by_task(results)]
     for number, section in enumerate(results.sections):
         parts += [f"## {section.title}", *_overview(results, section)]
         parts += [f"![{kind}]({_plot(number, section, kind)})" for kind in _KINDS] if section.outcomes else []
         for group, heading in GROUPS.items():
             if found := section.group(group):
-                parts += [f"### {heading}", *(_table(rows) for rows in _tables(results, section, found, baseline))]
+                parts += [f"### {heading}", *map(tables.as_text, tables.details(results, section, found, baseline))]
+        if len(saved := tables.saved(results, section)) > 1:
+            parts += ["### How many answers the best saves", tables.as_text(saved)]
         if references := section.references(results.checkpoints):
-            parts += ["### Reference, which is no strategy and no bound", _table(_reference_rows(results, references))]
+            parts += [
+                "### Reference, which is no strategy and no bound",
+                tables.as_text(tables.references(results, references)),
+            ]
     if results.failed:
         parts += ["## Failed searches", _listed([f"{place}: {why}" for place, why in results.failed.items()])]
     return "\n\n".join(parts) + "\n"
-
-
-def _highlights(results: Results) -> list[int]:
-    """The numbers of answers that the summary tells of."""
-    *before, last = results.protocol["checkpoints"]
-    return [answers for answers in before if answers in (30, 100)] + [last]
 
 
 def _baseline(results: Results, told: str | None) -> str:
@@ -103,20 +97,23 @@ def _made(results: Results) -> list[str]:
 
 def _overview(results: Results, section: Section) -> list[str]:
     """The summary of a section."""
-    highlights = _highlights(results)
     parts = []
     for group, heading in GROUPS.items():
-        rows = [["strategy", *map(str, highlights), "area", "to 0.6", "to 0.7", "s per answer"]]
-        for found in section.group(group):
-            rows.append(
-                [found.label, *(_shown(found.score(answers), 2) for answers in highlights), _area(results, found, 2)]
-                + [_needed(found, level) for level in (0.6, 0.7)]
-                + [f"{found.thinking:.3g}"]
-            )
-        if len(rows) > 1:
-            parts += [f"**{heading}**", _table(rows)]
+        if found := section.group(group):
+            parts += [f"**{heading}**", tables.as_text(tables.overview(results, found))]
     parts.append(_listed(_words(results, section)))
     return [part for part in parts if part]
+
+
+def _task_by_task(results: Results) -> list[str]:
+    """Where there are several tasks, these beside each other."""
+    if len(results.tasks) == 1:
+        return []
+    parts = ["## Task by task"]
+    for group, heading in GROUPS.items():
+        if found := tables.task_by_task(results, group):
+            parts += [f"**{heading}**", *map(tables.as_text, found)]
+    return parts
 
 
 def _words(results: Results, section: Section) -> list[str]:
@@ -125,7 +122,7 @@ def _words(results: Results, section: Section) -> list[str]:
     for group in ("scratch", "pretrained"):
         complete = [found for found in section.group(group) if found.is_complete]
         best = []
-        for answers in _highlights(results):
+        for answers in tables.highlights(results):
             reached = {found.name: at.value for found in complete if (at := found.score(answers)) is not None}
             if reached:
                 name = max(reached, key=lambda name: reached[name])
@@ -135,7 +132,7 @@ def _words(results: Results, section: Section) -> list[str]:
         # Whole words: "preference" is in the names of others.
         reference = next((found for found in complete if re.search(r"\breference\b", found.name.lower())), None)
         if reference is not None:
-            lines += [_losses(reference, complete, answers) for answers in _highlights(results)
+            lines += [_losses(reference, complete, answers) for answers in tables.highlights(results)
                       if answers in reference.answers]  # fmt: skip
     if any(found.is_slow for found in section.outcomes):
         lines.append("† thinks too long for searches of full length: it counts as far as all its searches have come")
@@ -147,8 +144,8 @@ def _words(results: Results, section: Section) -> list[str]:
 
 def _losses(reference: Outcome, others: list[Outcome], answers: int) -> str:
     """Whom the reference agent loses to after so many answers: clearly, where the interval leaves out 0."""
-    found = {other.name: both[0] for other in others
-             if other is not reference and (both := _compared(other, reference, answers)) is not None}  # fmt: skip
+    differences = {other.name: tables.compared(other, reference, answers) for other in others if other is not reference}
+    found = {name: both[0] for name, both in differences.items() if both is not None}
     ahead = sorted((name for name in found if found[name].value > 0), key=lambda name: -found[name].value)
     parts = []
     for how, names in (
@@ -156,88 +153,12 @@ def _losses(reference: Outcome, others: list[Outcome], answers: int) -> str:
         ("perhaps", [name for name in ahead if not found[name].low > 0]),
     ):
         if names:
-            parts.append(f"{how} to " + ", ".join(f"`{name}` by {_shown(found[name], 3)}" for name in names))
+            parts.append(f"{how} to " + ", ".join(f"`{name}` by {tables.shown(found[name], 3)}" for name in names))
     return f"At {answers} answers `{reference.name}` loses {'; '.join(parts) or 'to none of them'}"
-
-
-def _compared(ours: Outcome, theirs: Outcome, answers: int) -> tuple[Estimate, Estimate] | None:
-    """The difference and the probability of improvement, on the targets both have; None where there are none."""
-    shared = sorted(set(ours.targets) & set(theirs.targets))
-    values, baseline = ours.scores_at(answers, shared), theirs.scores_at(answers, shared)
-    if not shared or values is None or baseline is None:
-        return None
-    return paired_difference(values, baseline, fixed_rng()), probability_of_improvement(values, baseline, fixed_rng())
-
-
-def _tables(results: Results, section: Section, outcomes: list[Outcome], baseline: str) -> list[list[list[str]]]:
-    """Of one group: scores, answers needed, differences to the baseline where it is there, and costs."""
-    highlights = _highlights(results)
-    checkpoints = results.protocol["checkpoints"]
-    scores = [["score after", *(f"**{n}**" if n in highlights else str(n) for n in checkpoints), "area"]]
-    needed = [["answers to a score of", *(f"{level:g}" for level in THRESHOLDS)]]
-    costs = [["cost", "thinking, s per answer", "pictures per answer", "both good", "both bad",
-              "bits per answer, at most", "searches"]]  # fmt: skip
-    for found in outcomes:
-        scores.append([found.label, *(_shown(found.score(n), 3) for n in checkpoints), _area(results, found, 3)])
-        needed.append([found.label, *(_needed(found, level) for level in THRESHOLDS)])
-        asked = found.counts.sum()
-        shares = [f"{count / asked:.0%}" if asked else "—" for count in found.counts[2:]]
-        pictures = f"{found.columns['generated'][..., -1].sum() / asked:.1f}" if asked else "—"
-        costs.append([found.label, f"{found.thinking:.4f}", pictures, *shares, f"{entropy(found.counts):.2f}",
-                      found.searches])  # fmt: skip
-    against = next((found for found in section.outcomes if found.name == baseline), None)
-    compared = [] if against is None else [_differences(outcomes, against, highlights)]
-    return [scores, needed, *compared, costs]
-
-
-def _differences(outcomes: list[Outcome], against: Outcome, highlights: list[int]) -> list[list[str]]:
-    rows = [[f"minus {against.name} at", *(text for n in highlights for text in (str(n), "P", "effect"))]]
-    for found in outcomes:
-        row = [found.label]
-        for answers in highlights:
-            both = None if found is against else _compared(found, against, answers)
-            row += ["—"] * 3 if both is None else [_shown(both[0], 3, "+"), _shown(both[1], 2), both[0].effect]
-        rows.append(row)
-    return rows
-
-
-def _reference_rows(results: Results, references: dict[str, Values]) -> list[list[str]]:
-    heading = ["score after", *map(str, results.protocol["checkpoints"])]
-    return [heading, *([name, *(f"{score:.3f}" for score in scores)] for name, scores in references.items())]
-
-
-def _area(results: Results, found: Outcome, digits: int) -> str:
-    """Only of whole curves: those of a slow strategy are lower for being shorter."""
-    return _shown(found.area if len(found.answers) == len(results.checkpoints) else None, digits)
-
-
-def _needed(found: Outcome, level: float) -> str:
-    (value, low, high), share = found.answers_to[level]
-    budget = found.answers[-1]
-    texts = [f"{number:.0f}" if number <= budget else f">{budget:.0f}" for number in (value, low, high)]
-    interval = f" [{texts[1]}, {texts[2]}]" if not np.isnan(low) and len(set(texts)) > 1 else ""
-    return f"{texts[0]}{interval}, {share:.0%}"
-
-
-def _shown(found: Estimate | None, digits: int, sign: str = "") -> str:
-    if found is None:
-        return "—"
-    # Adding 0 takes the sign from what is rounded to −0.
-    value, low, high = (f"{round(number, digits) + 0.0:{sign}.{digits}f}" for number in found)
-    return value if np.isnan(found.low) else f"{value} [{low}, {high}]"
 
 
 def _listed(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(rows: list[list[str]]) -> str:
-    """Columns as wide as their widest entry: it is read as plain text, too."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def long_format(results: Results) -> str:
@@ -296,7 +217,7 @@ def _draw(results: Results, section: Section, looks: dict[str, plots.Look], path
             for label, found in outcomes.items()
             if (scores := found.scores_at(answers, found.targets)) is not None
         }
-        for answers in _highlights(results)[-2:]
+        for answers in tables.highlights(results)[-2:]
     }
     plots.draw_profiles(paths[1], section.title, panels, thresholds, look)
     medians = {label: found.answers_to for label, found in outcomes.items()}

@@ -136,7 +136,7 @@ def test_it_says_whom_the_reference_agent_loses_to(tmp_path: Path) -> None:
 
 def test_tables_of_a_task(tmp_path: Path) -> None:
     folder = stored(tmp_path / "a", {"base": BASE, "better": BETTER, "worse": WORSE, "mixed": MIXED})
-    _, scores, needed, differences, costs = tables(markdown(load(folder)))
+    _, scores, needed, differences, costs, _ = tables(markdown(load(folder)))
     assert scores["base"]["4"].startswith("0.250 [")
     assert scores["base"]["**8**"].startswith("0.500 [")
     assert scores["base"]["0"] == "0.000 [0.000, 0.000]"
@@ -204,7 +204,7 @@ def test_targets_without_a_failed_or_missing_search_count(tmp_path: Path) -> Non
 def test_slow_strategies_count_as_far_as_they_came(tmp_path: Path) -> None:
     folder = stored(tmp_path / "a", {"base": BASE, "slow": BETTER}, slow=["slow"])
     text = markdown(load(folder))
-    found, scores, needed, differences, costs = tables(text)
+    found, scores, needed, differences, costs, _ = tables(text)
     assert list(found) == ["base", "slow †"]
     assert found["slow †"]["8"] == found["slow †"]["area"] == "—"
     assert scores["slow †"]["4"].startswith("0.300 [")
@@ -232,12 +232,12 @@ def test_several_tasks_are_also_taken_together(tmp_path: Path) -> None:
     first = stored(tmp_path / "first", {"base": BASE, "better": BETTER}, tasks=tasks)
     only_faces = stored(tmp_path / "second", {"mixed": MIXED})
     text = markdown(load(first, only_faces))
-    assert re.findall("^## (.*)", text, re.M) == ["All tasks", "faces", "a/b"]
-    together, of_faces, other = (tables(part)[0] for part in text.split("\n## ")[1:])
+    assert re.findall("^## (.*)", text, re.M) == ["Task by task", "All tasks", "faces", "a/b"]
+    together, of_faces, other = (tables(part)[0] for part in text.split("\n## ")[2:])
     assert list(together) == list(other) == ["better", "base"]
     assert list(of_faces) == ["better", "base", "mixed"]
     assert together["base"]["8"].startswith("0.50 [")
-    assert tables(text.split("\n## ")[1])[-1]["base"]["searches"] == "8 of 8"
+    assert tables(text.split("\n## ")[2])[-2]["base"]["searches"] == "8 of 8"
 
 
 def test_shards_and_other_strategies_are_put_together(tmp_path: Path, capsys: Any) -> None:
@@ -247,7 +247,7 @@ def test_shards_and_other_strategies_are_put_together(tmp_path: Path, capsys: An
     text = (tmp_path / "merged" / "report.md").read_text()
     differences = tables(text)[3]
     assert differences["better"]["effect"] == "helps"
-    assert tables(text)[-1]["base"]["searches"] == "4 of 4"
+    assert tables(text)[-2]["base"]["searches"] == "4 of 4"
     assert "# Benchmark a0 + a1 + b" in text
     printed = capsys.readouterr()
     assert tables(printed.out) == tables(text)[:1]
