@@ -23,12 +23,15 @@ class Manner(NamedTuple):
         mistake: share of answers that name the other one than is meant, in [0, ½).
         mismatch: standard deviation of what is felt beside what a view tells, as a share of the distance from what is
             wanted, at least 0.
+        power: of that distance, by which the utility falls; above 0. Root mean squares go by the distance itself,
+            cosines by its square.
     """
 
     noise: float
     tie: float
     mistake: float
     mismatch: float
+    power: float
 
 
 class Moments(NamedTuple):

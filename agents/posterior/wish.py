@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
@@ -11,10 +13,11 @@ from agents.posterior.surroundings import Line
 from pbg_env import Preference
 
 # The manner a simulated or a real person is likely to have, and how sure that is, in orders of e.
-_LIKELY = Manner(noise=0.06, tie=0.02, mistake=0.0, mismatch=0.0)
+_LIKELY = Manner(noise=0.06, tie=0.02, mistake=0.0, mismatch=0.0, power=1.0)
 _SURE_OF_NOISE = 0.45
 _SURE_OF_TIE = 1.0
 _PRICE_OF_MISTAKES = 10.0
+_PRICE_OF_MISMATCH = 4.0
 # Half-width of ties that nobody has called so far, in units of what is felt as noise: nearly alike media, about which
 # each answer tells much once noise is known to be small, would contradict a wider one.
 _WIDEST_UNSEEN = 1 / 3
@@ -22,7 +25,24 @@ _FACTOR = 1.6
 _NOISES = (3e-4, 3.0)
 _MISTAKES = (0.0, 0.02, 0.05, 0.1, 0.2)
 _MISMATCHES = (0.0, 0.05, 0.1, 0.2, 0.4)
+_POWERS = (1.0, 2.0)
 _STEPS = 12
+
+
+class Forms(NamedTuple):
+    """Differences D(second) − D(first) as linear forms of what is unknown, and how they are felt.
+
+    Attributes:
+        slopes: (pairs, unknowns).
+        offsets: (pairs,).
+        noise: standard deviation of what is felt beside them, (pairs,).
+        tie: half the width of what counts as equal, (pairs,).
+    """
+
+    slopes: Array
+    offsets: Array
+    noise: Array
+    tie: Array
 
 
 class Asked:
@@ -50,6 +70,9 @@ class Wish:
     very difference; with the sum as the belief expects it, it is a linear form of f*. Around the belief's mean f* is a
     line in w* and a rest that the line leaves out, f* = A w* + b + √R r with r ~ N(0, I), so that the belief about
     (w*, r) is normal (`propagation`). The rest is the same in every answer: taken for noise it would never be learned.
+
+    Utility may fall by another power of D: differences of D are then felt the more, and ties narrower in D, the
+    farther from f* the media are.
 
     Args:
         line: features as a function of noise, at the beginning.
@@ -110,16 +133,13 @@ class Wish:
         """Logarithm of the probability of the answers, and of the manner they are given in."""
         return self.log_evidence + _plausible(self.manner)
 
-    def forms(self, first: Array, second: Array, manner: Manner) -> tuple[Array, Array, Array]:
+    def forms(self, first: Array, second: Array, manner: Manner) -> Forms:
         """D(second) − D(first) as linear forms of what is unknown.
 
         Args:
             first: features (pairs, components), with details or without.
             second: as many others.
             manner: in which they are compared.
-
-        Returns:
-            Slopes (pairs, unknowns), offsets (pairs,), and the variance of what is felt beside them, (pairs,).
         """
         count = len(self.line.offset)
         # Where details were not looked at, they are as those of what is wanted.
@@ -132,8 +152,15 @@ class Wish:
         sums = np.sqrt(one) + np.sqrt(other)
         by_feature = 2.0 * (first - second) / sums[:, None]
         squares = ((second**2).sum(axis=1) - (first**2).sum(axis=1) + far[1] - far[0]) / sums
-        noise = manner.noise**2 + manner.mismatch**2 * (one + other) / 2
-        return self._by_unknown(by_feature), squares + by_feature @ self.line.offset, noise
+        level = (one + other) / 2
+        # Of a utility that goes by D^power / power, a difference is this many times that of D.
+        steepness = level ** ((manner.power - 1) / 2)
+        return Forms(
+            slopes=self._by_unknown(by_feature),
+            offsets=squares + by_feature @ self.line.offset,
+            noise=np.sqrt((manner.noise / steepness) ** 2 + manner.mismatch**2 * level),
+            tie=manner.tie / steepness,
+        )
 
     def _by_unknown(self, by_feature: Array) -> Array:
         """Slopes by features (…, components) → by what is unknown of f*, (…, unknowns)."""
@@ -154,9 +181,8 @@ class Wish:
         self._expect()
 
     def _believed(self, asked: Asked, manner: Manner, steps: int) -> tuple[Belief, Array]:
-        slopes, offsets, variance = self.forms(asked.first, asked.second, manner)
-        noise = np.sqrt(variance)
-        tie, answers = manner.tie / noise, asked.answers
+        slopes, offsets, noise, tie = self.forms(asked.first, asked.second, manner)
+        tie, answers = tie / noise, asked.answers
         if not asked.has_ties:
             tie = np.minimum(tie, _WIDEST_UNSEEN)
         first, second = answers == Preference.FIRST, answers == Preference.SECOND
@@ -177,6 +203,7 @@ class Wish:
             *(now._replace(noise=noise) for noise in noises),
             *(now._replace(tie=tie) for tie in ties),
             *(now._replace(mismatch=mismatch) for mismatch in _MISMATCHES if mismatch != now.mismatch),
+            *(now._replace(power=power) for power in _POWERS if power != now.power),
             *(now._replace(mistake=mistake) for mistake in _MISTAKES if mistake != now.mistake),
         ]
 
@@ -190,9 +217,9 @@ class Wish:
             first: features (pairs, components).
             second: as many others.
         """
-        slopes, offsets, noise = self.forms(first, second, self.manner)
+        slopes, offsets, noise, _ = self.forms(first, second, self.manner)
         shared = slopes @ self._covariance
-        variance = (shared * slopes).sum(axis=1) + noise
+        variance = (shared * slopes).sum(axis=1) + noise**2
         place = (slopes @ self._unknown + offsets) / np.sqrt(variance)
         told = np.exp(-(place**2)) / (2 * np.pi) / np.maximum(_below(place) * _below(-place), 1e-12)
         along = shared[:, : self._dimensions] @ self.line.matrix.T
@@ -212,4 +239,5 @@ def _plausible(manner: Manner) -> float:
         0.5 * (np.log(manner.noise / _LIKELY.noise) / _SURE_OF_NOISE) ** 2
         + 0.5 * (np.log(manner.tie / _LIKELY.tie) / _SURE_OF_TIE) ** 2
         + _PRICE_OF_MISTAKES * manner.mistake
+        + _PRICE_OF_MISMATCH * manner.mismatch
     )

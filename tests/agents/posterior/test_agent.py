@@ -118,7 +118,7 @@ def test_what_is_said_both_bad_is_farther_than_what_is_recommended(generator: St
     np.testing.assert_allclose(asked.second, looks, atol=1e-6)
     assert asked.answers.tolist() == [Preference.FIRST, Preference.FIRST]
     # What is wanted is believed to be farther from the two than before, compared with what was recommended.
-    slopes, _, _ = before.forms(asked.first, asked.second, before.manner)
+    slopes = before.forms(asked.first, asked.second, before.manner).slopes
     assert (slopes @ (wish._unknown - before._unknown)).sum() > 0
 
 

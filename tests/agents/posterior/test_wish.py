@@ -63,6 +63,24 @@ def test_the_manner_is_found(of_manner: str) -> None:
         assert wish.manner.mistake in (0.05, 0.1)
 
 
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_the_power_of_the_distance_is_found(power: float) -> None:
+    rng = np.random.default_rng(4)
+    of_features = line(rng, 1e-6)
+    wanted = of_features.at(rng.standard_normal((1, 3)))[0]
+    asked = Asked(len(wanted))
+    # Near what is wanted and far from it: the same noise of what is felt blurs distances more here than there.
+    for scale in np.tile([0.1, 1.5], 200):
+        first, second = wanted + scale * rng.standard_normal((2, len(wanted)))
+        one, other = (float(np.linalg.norm(side - wanted)) ** power / power for side in (first, second))
+        nearer = other - one + 0.1 * rng.standard_normal() > 0
+        asked.add(first, second, Preference.FIRST if nearer else Preference.SECOND)
+    wish = Wish(of_features)
+    for _ in range(8):
+        wish.learn(asked, manner_too=True)
+    assert wish.manner.power == power
+
+
 def test_answers_about_what_is_nearly_alike_are_told_exact() -> None:
     rng = np.random.default_rng(3)
     of_features = line(rng, 1e-6)
