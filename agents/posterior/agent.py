@@ -68,6 +68,8 @@ class PosteriorAgent(Agent):
         views: what users may go by, some of "values", "layout", "convolutions" and "deep", of which those that the
             media or tools do not have are left out; or similarities that describe media, such as "vit".
         dimensions: directions of noise, at most noise_dim.
+        noise_share: share of what media differ by that is taken to be how their noise differs, whatever the view, in
+            [0, 1): for what it does not describe, such as a taste for something small.
         relinearise: answers between lines.
         narrow: spread in features, of 1 over the prior, below which the line over the whole prior is left.
         bend: share of what a line was seen to leave out that it is thought to.
@@ -85,6 +87,7 @@ class PosteriorAgent(Agent):
         self,
         views: Sequence[str] = ("values",),
         dimensions: int = 64,
+        noise_share: float = 0.15,
         relinearise: int = 4,
         narrow: float = 0.5,
         bend: float = 0.3,
@@ -104,10 +107,13 @@ class PosteriorAgent(Agent):
             raise ValueError(f"probes is {probes}, expected an even number: they lie on both sides of the mean")
         if not views or narrow <= 0 or bend < 0:
             raise ValueError(f"views are {views}, narrow {narrow}, bend {bend}; expected some, above 0, at least 0")
+        if not 0 <= noise_share < 1:
+            raise ValueError(f"noise_share is {noise_share}, expected a share below 1, in [0, 1)")
         if not 0 <= show <= 1:
             raise ValueError(f"show is {show}, expected a share, in [0, 1]")
         self.views = tuple(views)
         self.dimensions = dimensions
+        self.noise_share = noise_share
         self.relinearise = relinearise
         self.narrow = narrow
         self.bend = bend
@@ -120,7 +126,7 @@ class PosteriorAgent(Agent):
     def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:
         self._rng = rng
         dimensions = min(self.dimensions, generator.noise_dim)
-        self._around = Surroundings.of(generator, discriminator, self.views, dimensions)
+        self._around = Surroundings.of(generator, discriminator, self.views, dimensions, self.noise_share)
         if not self._around.views:
             raise ValueError(f"none of the views {', '.join(self.views)} is there for these media; add 'values'")
         self._wishes = {view: Wish(self._around.lines[view]) for view in self._around.views}
@@ -210,26 +216,28 @@ class PosteriorAgent(Agent):
     def _move_lines(self) -> None:
         """Takes lines for the belief as it is, and measures with media across it what they leave out."""
         self._moved_at = self._learned
-        count = len(self._mean)
-        looked = min(_TANGENT, count)
-        away = self._rng.standard_normal((self.probes // 2, count)) @ self._root().T
+        dimensions = len(self._mean)
+        looked = min(_TANGENT, dimensions)
+        away = self._rng.standard_normal((self.probes // 2, dimensions)) @ self._root().T
         away = np.r_[away, -away]
-        places = np.concatenate((_STEP * np.eye(looked, count), away)) + self._here
+        places = np.concatenate((_STEP * np.eye(looked, dimensions), away)) + self._here
         for view, features in self._around.look(self._around.coordinates.to_noise(places)).items():
             wish = self._wishes[view]
-            features = features[:, : len(wish.line.offset)]
-            here = self._seen[view][: len(wish.line.offset)]
+            exact = self._around.exact
+            count = len(wish.line.offset) - len(exact.offset)
+            features, here = features[:, :count], self._seen[view][:count]
             seen = features[looked:] - here
-            far = self._around.lines[view].matrix
+            far = self._around.lines[view].matrix[:count]
             near = far.copy()
             near[:, :looked] = ((features[:looked] - here) / _STEP).T
             matrix = between(far, near, away, seen)
             left_out = seen - away @ matrix.T
             variance = (left_out**2).mean(axis=0)
             # So few media say how much is left out, not well of which features: half of it is as features vary at all.
-            typical = self._around.features[view][:, : len(here)].var(axis=0)
+            typical = self._around.features[view][:, :count].var(axis=0)
             residual = self.bend * (0.5 * variance + 0.5 * variance.sum() * typical / typical.sum())
-            wish.line = Line(matrix, here - matrix @ self._here + _SHIFT * left_out.mean(axis=0), residual)
+            offset = here - matrix @ self._here + _SHIFT * left_out.mean(axis=0)
+            wish.line = Line(matrix, offset, residual).beside(exact)
             wish.learn(self._asked[view], manner_too=False)
         self._weigh()
 

@@ -43,6 +43,10 @@ class Line(NamedTuple):
         """Coordinates (batch, dimensions) → features (batch, components)."""
         return coordinates @ self.matrix.T + self.offset
 
+    def beside(self, other: Line) -> Line:
+        """Of these features and others."""
+        return Line(*(np.concatenate(parts) for parts in zip(self, other, strict=True)))
+
 
 class Basis(NamedTuple):
     """Principal components of what a view describes, in units in which a medium is 1 from the mean in the mean square.
@@ -87,22 +91,28 @@ class Basis(NamedTuple):
 class Surroundings:
     """Prior samples, their features, the best line through these, and where noise matters.
 
-    Features are of each view's `Basis`. Coordinates are along the directions of noise that change media most.
+    Coordinates are along the directions of noise that change media most. Features are of each view's `Basis`: those that
+    are believed in; after them the coordinates themselves, each weighed by the root of the share of change that is its
+    own; and then details. So what no view describes counts for something, too.
 
     Args:
         generator: whose media they are.
         views: of them.
         dimensions: how many directions of noise.
+        noise_share: share of features' variance that is of the coordinates themselves, in [0, 1).
 
     Attributes:
         coordinates: along those directions.
+        exact: coordinates as features, without what they leave out: nothing.
         noise: of the samples, (samples, noise_dim).
         features: of the samples in each view, (samples, components).
         lines: of each view.
         kept: views that other processes find prepared.
     """
 
-    def __init__(self, generator: Generator, views: tuple[View, ...], dimensions: int) -> None:
+    def __init__(
+        self, generator: Generator, views: tuple[View, ...], dimensions: int, noise_share: float = 0.0
+    ) -> None:
         # Whoever searches has the generator; what is known of it ends with it.
         self._generator: Generator = proxy(generator)
         self._views = views
@@ -112,8 +122,20 @@ class Surroundings:
         keys = _keys(generator, views, noise)
         self.kept = list(keys)
         self._bases = _bases(generator, views, noise, keys)
-        self.features = {name: basis.pool for name, basis in self._bases.items()}
-        self.lines = {view.name: self._line(self.features[view.name][:, : view.components]) for view in views}
+        weights = np.sqrt(self.coordinates.shares / self.coordinates.shares.sum())
+        weights = weights[: len(weights) if noise_share > 0 else 0]
+        self._described = np.sqrt(1.0 - noise_share)
+        count = len(weights)
+        self.exact = Line(np.eye(count, dimensions) * np.sqrt(noise_share) * weights[:, None], *np.zeros((2, count)))
+        self.features = {view.name: self._joined(view, self._bases[view.name].pool, self.noise) for view in views}
+        self.lines = {
+            view.name: self._line(self.features[view.name][:, : view.components]).beside(self.exact) for view in views
+        }
+
+    def _joined(self, view: View, features: Array, noise: Noise) -> Array:
+        """Features in a view (batch, components) and noise (batch, noise_dim) → all features of media."""
+        believed, details = np.split(self._described * features, [view.components], axis=1)
+        return np.concatenate((believed, self.exact.at(self.coordinates.of_noise(noise)), details), axis=1)
 
     def _line(self, features: Array) -> Line:
         """The best linear account of features (samples, components) over the whole prior."""
@@ -124,14 +146,19 @@ class Surroundings:
 
     @staticmethod
     def of(
-        generator: Generator, discriminator: Discriminator | None, names: tuple[str, ...], dimensions: int
+        generator: Generator,
+        discriminator: Discriminator | None,
+        names: tuple[str, ...],
+        dimensions: int,
+        noise_share: float = 0.0,
     ) -> Surroundings:
         """Those of a generator, prepared once per process."""
         known = _known.setdefault(generator, {})
-        key = (names, dimensions, id(discriminator))
+        key = (names, dimensions, noise_share, id(discriminator))
         if key not in known:
             found = [View.named(name, generator, discriminator) for name in names]
-            known[key] = Surroundings(generator, tuple(view for view in found if view is not None), dimensions)
+            views = tuple(view for view in found if view is not None)
+            known[key] = Surroundings(generator, views, dimensions, noise_share)
         return known[key]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Surroundings:
@@ -147,13 +174,14 @@ class Surroundings:
         """Generates media of noise (batch, noise_dim) → their features in each view, (batch, components)."""
         tensor = torch.from_numpy(np.ascontiguousarray(noise)).to(self._generator.device)
         media = [self._generator.generate(part) for part in tensor.split(_BATCH)]
-        return {
-            view.name: np.concatenate([self._bases[view.name].features(view.describe(part)) for part in media])
-            for view in self._views
-        }
+        looks = {}
+        for view in self._views:
+            features = [self._bases[view.name].features(view.describe(part)) for part in media]
+            looks[view.name] = self._joined(view, np.concatenate(features), noise)
+        return looks
 
 
-_known: WeakKeyDictionary[Generator, dict[tuple[tuple[str, ...], int, int], Surroundings]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Generator, dict[tuple[tuple[str, ...], int, float, int], Surroundings]] = WeakKeyDictionary()
 
 
 def _keys(generator: Generator, views: tuple[View, ...], noise: Tensor) -> dict[str, tuple[str, ...]]:

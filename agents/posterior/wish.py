@@ -92,7 +92,9 @@ class Wish:
         self.log_evidence = 0.0
         self.details = np.zeros(0)
         self._dimensions = line.matrix.shape[1]
-        unknowns = self._dimensions + len(line.offset)
+        # Of these alone something is unknown beside w*.
+        self._left_out = np.flatnonzero(line.residual)
+        unknowns = self._dimensions + len(self._left_out)
         self._unknown, self._covariance = np.zeros(unknowns), np.eye(unknowns)
         self._sites = Sites.none(0)
         self._noise = np.zeros(0)
@@ -164,7 +166,8 @@ class Wish:
 
     def _by_unknown(self, by_feature: Array) -> Array:
         """Slopes by features (…, components) → by what is unknown of f*, (…, unknowns)."""
-        return np.concatenate((by_feature @ self.line.matrix, by_feature * np.sqrt(self.line.residual)), axis=1)
+        scales = np.sqrt(self.line.residual[self._left_out])
+        return np.concatenate((by_feature @ self.line.matrix, by_feature[:, self._left_out] * scales), axis=1)
 
     def learn(self, asked: Asked, *, manner_too: bool, steps: int = _STEPS) -> None:
         """Believes what all answers say; when told so, looks for a manner that explains them better."""
