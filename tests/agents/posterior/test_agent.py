@@ -172,6 +172,7 @@ def test_media_of_another_kind_are_found_too(dtype: torch.dtype) -> None:
         ({"tried": 0}, "tried is 0, expected at least 1"),
         ({"narrow": 0.0}, "narrow 0.0"),
         ({"show": 1.5}, "show is 1.5, expected a share"),
+        ({"noise_share": 1.0}, "noise_share is 1.0, expected a share below 1"),
     ],
 )
 def test_settings_out_of_range(told: dict[str, Any], message: str) -> None:
@@ -180,7 +181,7 @@ def test_settings_out_of_range(told: dict[str, Any], message: str) -> None:
 
 
 def test_a_similarity_is_a_view(generator: StackGANGenerator, discriminator: StackGANDiscriminator) -> None:
-    agent = PosteriorAgent(**SMALL, views=["values", "discriminator"])
+    agent = PosteriorAgent(**SMALL, views=["values", "discriminator"], noise_share=0.0)
     searched(agent, generator, 12, tool=discriminator, discriminator=discriminator, similarity="discriminator")
     assert set(agent.metrics) >= {"weight_values", "weight_discriminator"}
     # It goes by angles: distances between features are those on the unit sphere, in other units.
