@@ -91,9 +91,9 @@ class Basis(NamedTuple):
 class Surroundings:
     """Prior samples, their features, the best line through these, and where noise matters.
 
-    Coordinates are along the directions of noise that change media most. Features are of each view's `Basis`: those that
-    are believed in; after them the coordinates themselves, each weighed by the root of the share of change that is its
-    own; and then details. So what no view describes counts for something, too.
+    Coordinates are along the directions of noise that change media most. Features are of each view's `Basis`: those
+    that are believed in; after them the coordinates themselves, each weighed by the root of the share of change that is
+    its own; and then details. So what no view describes counts for something, too.
 
     Args:
         generator: whose media they are.

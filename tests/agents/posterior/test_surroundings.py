@@ -48,6 +48,24 @@ def test_what_was_prepared_is_found_again(
             np.testing.assert_array_equal(one, other)
 
 
+def test_a_share_of_features_is_noise(generator: StackGANGenerator) -> None:
+    view = View.named("values", generator, None)
+    assert view is not None
+    plain, mixed = (Surroundings(generator, (view,), 4, noise_share) for noise_share in (0.0, 0.25))
+    noise = plain.noise[:6]
+    media, features = plain.look(noise)["values"], mixed.look(noise)["values"]
+    believed = len(plain.lines["values"].offset)
+    coordinates = features[:, believed : believed + 4]
+    np.testing.assert_allclose(np.delete(features, range(believed, believed + 4), axis=1), 0.75**0.5 * media)
+    # They follow from noise exactly, and hold the share that was asked for.
+    np.testing.assert_allclose(coordinates, mixed.exact.at(mixed.coordinates.of_noise(noise)))
+    assert not mixed.lines["values"].residual[believed:].any()
+    pool = mixed.features["values"]
+    held = pool[:, believed : believed + 4].var(axis=0)
+    np.testing.assert_allclose(held.sum() / pool.var(axis=0).sum(), 0.25, rtol=0.05)
+    np.testing.assert_allclose(held / held.sum(), mixed.coordinates.shares / mixed.coordinates.shares.sum(), rtol=0.2)
+
+
 def test_another_generator_is_another(generator: StackGANGenerator) -> None:
     of_one = prepared(generator, None, "values").features["values"]
     of_other = prepared(StackGANGenerator(small_generator_network(noise_dim=7), -1, CPU), None, "values").features[
