@@ -87,7 +87,7 @@ class PosteriorAgent(Agent):
         self,
         views: Sequence[str] = ("values",),
         dimensions: int = 64,
-        noise_share: float = 0.15,
+        noise_share: float = 0.0,
         relinearise: int = 4,
         narrow: float = 0.5,
         bend: float = 0.3,
