@@ -92,6 +92,19 @@ def test_what_is_recommended_is_shown_as_often_as_is_told(show: float, generator
     assert shown == 20 * show if show in (0.0, 1.0) else 4 <= shown <= 16
 
 
+def test_a_share_of_noise_stays_exact_in_every_line(generator: StackGANGenerator) -> None:
+    agent = PosteriorAgent(**SMALL, noise_share=0.3)
+    searched(agent, generator, 30)
+    exact, line = agent._around.exact, agent._wishes["values"].line
+    media = len(line.offset) - len(exact.offset)
+    assert not np.array_equal(line.matrix[:media], agent._around.lines["values"].matrix[:media])
+    for part, whole in zip(exact, line, strict=True):
+        np.testing.assert_array_equal(whole[media:], part)
+    plain = PosteriorAgent(**SMALL)
+    searched(plain, generator, 30)
+    assert not np.allclose(plain.destination, agent.destination)
+
+
 def test_between_two_lines_lies_what_was_seen() -> None:
     rng = np.random.default_rng(0)
     far, near, away = rng.standard_normal((5, 3)), rng.standard_normal((5, 3)), rng.standard_normal((8, 3))
@@ -181,7 +194,7 @@ def test_settings_out_of_range(told: dict[str, Any], message: str) -> None:
 
 
 def test_a_similarity_is_a_view(generator: StackGANGenerator, discriminator: StackGANDiscriminator) -> None:
-    agent = PosteriorAgent(**SMALL, views=["values", "discriminator"], noise_share=0.0)
+    agent = PosteriorAgent(**SMALL, views=["values", "discriminator"])
     searched(agent, generator, 12, tool=discriminator, discriminator=discriminator, similarity="discriminator")
     assert set(agent.metrics) >= {"weight_values", "weight_discriminator"}
     # It goes by angles: distances between features are those on the unit sphere, in other units.
