@@ -47,12 +47,13 @@ def draw(path: Path, folder: Path) -> int:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no font {path}; on Debian: apt install fonts-noto-color-emoji")
-    if "CBDT" not in TTFont(path):
+    tables = TTFont(path)
+    if "CBDT" not in tables:
         raise ValueError(f"{path} has no bitmaps in colour (a CBDT table)")
     font = ImageFont.truetype(str(path), _SIZE)
     folder.mkdir(parents=True, exist_ok=True)
     drawn = 0
-    for code in TTFont(path).getBestCmap():
+    for code in tables.getBestCmap():
         if code < _FIRST or unicodedata.name(chr(code), "TAG ").startswith(_NO_PICTURES):
             continue
         picture = Image.new("RGB", (_SQUARE, _SQUARE), "white")

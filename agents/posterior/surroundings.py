@@ -122,11 +122,10 @@ class Surroundings:
         keys = _keys(generator, views, noise)
         self.kept = list(keys)
         self._bases = _bases(generator, views, noise, keys)
-        weights = np.sqrt(self.coordinates.shares / self.coordinates.shares.sum())
-        weights = weights[: len(weights) if noise_share > 0 else 0]
         self._described = np.sqrt(1.0 - noise_share)
-        count = len(weights)
-        self.exact = Line(np.eye(count, dimensions) * np.sqrt(noise_share) * weights[:, None], *np.zeros((2, count)))
+        weights = np.sqrt(noise_share * self.coordinates.shares / self.coordinates.shares.sum())
+        count = dimensions if noise_share > 0 else 0
+        self.exact = Line(np.diag(weights)[:count], *np.zeros((2, count)))
         self.features = {view.name: self._joined(view, self._bases[view.name].pool, self.noise) for view in views}
         self.lines = {
             view.name: self._line(self.features[view.name][:, : view.components]).beside(self.exact) for view in views
