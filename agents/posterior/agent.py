@@ -30,11 +30,21 @@ _SHIFT = 0.5
 # How firmly a line between two is held half-way, in shares of what the probes say.
 _HALFWAY = 0.1
 _REMEMBERED = 24
+# Pairs of prior samples among which that one is looked for that tells views apart, and of their distances from the
+# middle, by what share of the mean these may differ in a pair.
+_PAIRS = 20_000
+_ALIKE = 0.05
+# What its answer has to tell of which view is right, in units of e.
+_TOLD = 0.05
+# Answers before views disagree on anything, and after which there is less hurry to tell them apart.
+_BEGIN = 6
+_HURRY = 24
 
 _STATE = (
     "_wishes",
     "_asked",
     "_weights",
+    "_foretold",
     "_learned",
     "_moved_at",
     "_manner_at",
@@ -43,6 +53,7 @@ _STATE = (
     "_here",
     "_seen",
     "_next",
+    "_compares",
     "metrics",
     "rounds",
 )
@@ -53,23 +64,24 @@ class PosteriorAgent(Agent):
     """Believes in the noise of the wanted medium, by the ordinal answers so far, and narrows that belief down.
 
     Noise is looked at along the directions that change media most, w ~ N(0, I) before any answer. Each view of media
-    is a hypothesis of what the user goes by (`wish.Wish`); they are weighed by how probable they made the answers
-    (the evidence of a posterior is the product of what it foretold of each answer before it was given).
+    is a hypothesis of what the user goes by (`wish.Wish`). The likeliest is followed, by what views foretold of answers
+    to questions that are asked to tell them apart: those that a view chooses because it cannot foretell them cannot
+    refute it.
 
     - *Belief*: expectation propagation in a model of features that is linear in w: between the best line over the
       prior and the tangent at what is recommended, what fits media across the belief best, moved as the belief moves.
-    - *Question*: the pair whose answer is expected to take away the largest share of the belief's spread in features,
-      among mirror images around what is recommended, along what is uncertain and matters.
+    - *Question*: where several views may be right, now and then a pair about which they disagree most, of media that
+      are as unusual as each other; else the pair whose answer is expected to take away the largest share of the
+      belief's spread in features, among mirror images around what is recommended, along what is uncertain and matters.
     - *Recommendation*: the mean, as far as media follow it.
 
     Taking back one of the latest 24 answers costs as much as the answers after it.
 
     Args:
-        views: what users may go by, some of "values", "layout", "convolutions" and "deep", of which those that the
-            media or tools do not have are left out; or similarities that describe media, such as "vit".
+        views: what users may go by, some of "values", "noise", "layout", "convolutions" and "deep", of which those that
+            the media or tools do not have are left out; or similarities that describe media, such as "vit". The first
+            is followed until others are likelier.
         dimensions: directions of noise, at most noise_dim.
-        noise_share: share of what media differ by that is taken to be how their noise differs, whatever the view, in
-            [0, 1): for what it does not describe, such as a taste for something small.
         relinearise: answers between lines.
         narrow: spread in features, of 1 over the prior, below which the line over the whole prior is left.
         bend: share of what a line was seen to leave out that it is thought to.
@@ -77,6 +89,8 @@ class PosteriorAgent(Agent):
         mirrored: candidates for a question.
         tried: of these, how many are generated.
         manner_every: answers between looks for another manner, at least; a tenth of them where they are many.
+        compare_every: answers between questions that tell views apart, from the sixth on, and twice as many after 24.
+        first_lead: how much likelier the first view is than each other before any answer, in orders of e, at least 0.
         show: share of questions that show what is recommended, so that the user may say that this is it, in [0, 1].
 
     Raises:
@@ -85,9 +99,8 @@ class PosteriorAgent(Agent):
 
     def __init__(
         self,
-        views: Sequence[str] = ("values",),
+        views: Sequence[str] = ("values", "noise"),
         dimensions: int = 64,
-        noise_share: float = 0.0,
         relinearise: int = 4,
         narrow: float = 0.5,
         bend: float = 0.3,
@@ -95,11 +108,13 @@ class PosteriorAgent(Agent):
         mirrored: int = 600,
         tried: int = 6,
         manner_every: int = 5,
+        compare_every: int = 3,
+        first_lead: float = 0.5,
         show: float = 0.0,
     ) -> None:
         super().__init__()
         numbers = {"dimensions": dimensions, "relinearise": relinearise, "probes": probes}
-        numbers |= {"mirrored": mirrored, "tried": tried, "manner_every": manner_every}
+        numbers |= {"mirrored": mirrored, "tried": tried, "manner_every": manner_every, "compare_every": compare_every}
         for name, number in numbers.items():
             if number < 1:
                 raise ValueError(f"{name} is {number}, expected at least 1")
@@ -107,13 +122,12 @@ class PosteriorAgent(Agent):
             raise ValueError(f"probes is {probes}, expected an even number: they lie on both sides of the mean")
         if not views or narrow <= 0 or bend < 0:
             raise ValueError(f"views are {views}, narrow {narrow}, bend {bend}; expected some, above 0, at least 0")
-        if not 0 <= noise_share < 1:
-            raise ValueError(f"noise_share is {noise_share}, expected a share below 1, in [0, 1)")
+        if first_lead < 0:
+            raise ValueError(f"first_lead is {first_lead}, expected at least 0")
         if not 0 <= show <= 1:
             raise ValueError(f"show is {show}, expected a share, in [0, 1]")
         self.views = tuple(views)
         self.dimensions = dimensions
-        self.noise_share = noise_share
         self.relinearise = relinearise
         self.narrow = narrow
         self.bend = bend
@@ -121,17 +135,22 @@ class PosteriorAgent(Agent):
         self.mirrored = mirrored
         self.tried = tried
         self.manner_every = manner_every
+        self.compare_every = compare_every
+        self.first_lead = first_lead
         self.show = show
 
     def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:
         self._rng = rng
         dimensions = min(self.dimensions, generator.noise_dim)
-        self._around = Surroundings.of(generator, discriminator, self.views, dimensions, self.noise_share)
+        self._around = Surroundings.of(generator, discriminator, self.views, dimensions)
         if not self._around.views:
             raise ValueError(f"none of the views {', '.join(self.views)} is there for these media; add 'values'")
         self._wishes = {view: Wish(self._around.lines[view]) for view in self._around.views}
         self._asked = {view: Asked(self._around.features[view].shape[1]) for view in self._around.views}
-        self._weights = {view: 1.0 / len(self._wishes) for view in self._wishes}
+        # Logarithms of what views gave to answers that tell them apart.
+        self._foretold = dict.fromkeys(self._wishes, 0.0)
+        self._foretold[self._around.views[0]] = self.first_lead
+        self._weights = self._weighed()
         # Answers, with those that a search begins again from.
         self._learned = self._moved_at = self._manner_at = 0
         self._mean, self._covariance = np.zeros(dimensions), np.eye(dimensions)
@@ -146,6 +165,11 @@ class PosteriorAgent(Agent):
         self._learned += 1
         looks = self._looked(answer.first, answer.second)
         recommended = self.destination
+        if self._compares:
+            self._foretold = {
+                view: told + self._wishes[view].foretold(looks[view][0], looks[view][1], answer.preference)
+                for view, told in self._foretold.items()
+            }
         others = [
             side for side, noise in enumerate((answer.first, answer.second)) if not np.array_equal(noise, recommended)
         ]
@@ -199,19 +223,25 @@ class PosteriorAgent(Agent):
             setattr(self, name, value)
 
     def _weigh(self) -> None:
-        evidences = np.array([wish.plausibility for wish in self._wishes.values()])
-        shares = np.exp(evidences - evidences.max())
-        self._weights = dict(zip(self._wishes, (shares / shares.sum()).tolist(), strict=True))
-        beliefs = [(self._weights[view], wish) for view, wish in self._wishes.items()]
-        self._mean = sum((weight * wish.mean for weight, wish in beliefs), np.zeros_like(self._mean))
-        self._covariance = sum((weight * wish.covariance for weight, wish in beliefs), np.zeros_like(self._covariance))
+        self._weights = self._weighed()
         likeliest = self._likeliest
+        self._mean, self._covariance = likeliest.mean, likeliest.covariance
         self.metrics = {f"weight_{view}": weight for view, weight in self._weights.items()}
         self.metrics |= {"spread": likeliest.uncertainty, **likeliest.manner._asdict()}
 
+    def _weighed(self) -> dict[str, float]:
+        """How likely each view is."""
+        told = np.array(list(self._foretold.values()))
+        shares = np.exp(told - told.max())
+        return dict(zip(self._foretold, (shares / shares.sum()).tolist(), strict=True))
+
+    @property
+    def _followed(self) -> str:
+        return max(self._weights, key=self._weights.__getitem__)
+
     @property
     def _likeliest(self) -> Wish:
-        return self._wishes[max(self._weights, key=self._weights.__getitem__)]
+        return self._wishes[self._followed]
 
     def _move_lines(self) -> None:
         """Takes lines for the belief as it is, and measures with media across it what they leave out."""
@@ -223,11 +253,10 @@ class PosteriorAgent(Agent):
         places = np.concatenate((_STEP * np.eye(looked, dimensions), away)) + self._here
         for view, features in self._around.look(self._around.coordinates.to_noise(places)).items():
             wish = self._wishes[view]
-            exact = self._around.exact
-            count = len(wish.line.offset) - len(exact.offset)
+            count = len(wish.line.offset)
             features, here = features[:, :count], self._seen[view][:count]
             seen = features[looked:] - here
-            far = self._around.lines[view].matrix[:count]
+            far = self._around.lines[view].matrix
             near = far.copy()
             near[:, :looked] = ((features[:looked] - here) / _STEP).T
             matrix = between(far, near, away, seen)
@@ -237,7 +266,7 @@ class PosteriorAgent(Agent):
             typical = self._around.features[view][:, :count].var(axis=0)
             residual = self.bend * (0.5 * variance + 0.5 * variance.sum() * typical / typical.sum())
             offset = here - matrix @ self._here + _SHIFT * left_out.mean(axis=0)
-            wish.line = Line(matrix, offset, residual).beside(exact)
+            wish.line = Line(matrix, offset, residual)
             wish.learn(self._asked[view], manner_too=False)
         self._weigh()
 
@@ -255,11 +284,9 @@ class PosteriorAgent(Agent):
 
     def _distances(self, looks: dict[str, Array]) -> Array:
         """Squared, from what is believed to be wanted, (batch,)."""
-        parts = [
-            weight * ((looks[view][:, : len(wish.expected)] - wish.expected) ** 2).sum(axis=1)
-            for (view, wish), weight in zip(self._wishes.items(), self._weights.values(), strict=True)
-        ]
-        return np.sum(parts, axis=0)
+        expected = self._likeliest.expected
+        distances: Array = ((looks[self._followed][:, : len(expected)] - expected) ** 2).sum(axis=1)
+        return distances
 
     def _recommend(self, place: Array, looks: dict[str, Array], row: int) -> None:
         """Goes to a place where media were looked at, and takes details of what is wanted to be as there."""
@@ -273,6 +300,41 @@ class PosteriorAgent(Agent):
 
     def _choose(self) -> None:
         """Finds the next question, and what is known of its media."""
+        telling = self._telling_apart() if self._is_time_to_compare() else None
+        self._compares = telling is not None
+        self._next = telling or self._narrowing()
+
+    def _is_time_to_compare(self) -> bool:
+        every = self.compare_every * (1 if self._learned <= _HURRY else 2)
+        return len(self._wishes) > 1 and self._learned >= _BEGIN and self._learned % every == 0
+
+    def _telling_apart(self) -> tuple[Noise, dict[str, Array]] | None:
+        """The pair whose answer tells most of which view is right (Box and Hill 1967); None where none tells much.
+
+        Its media are as unusual as each other in every view: that anybody prefers what is usual tells of no view.
+        """
+        samples = self._around.features
+        one, other = self._rng.integers(len(self._around.noise), size=(2, _PAIRS))
+        alike = np.ones(_PAIRS, dtype=bool)
+        for features in samples.values():
+            lengths = np.sqrt((features**2).sum(axis=1))
+            alike &= np.abs(lengths[one] - lengths[other]) < _ALIKE * lengths.mean()
+        one, other = one[alike], other[alike]
+        if not len(one):
+            return None
+        chances = np.stack(
+            [wish.chance(samples[view][one], samples[view][other]) for view, wish in self._wishes.items()]
+        )
+        weights = np.array(list(self._weights.values()))
+        told = _entropy(weights @ chances) - weights @ _entropy(chances)
+        best = int(told.argmax())
+        if told[best] < _TOLD:
+            return None
+        pair = [one[best], other[best]]
+        return self._around.noise[pair], {view: features[pair] for view, features in samples.items()}
+
+    def _narrowing(self) -> tuple[Noise, dict[str, Array]]:
+        """The pair that narrows the belief most."""
         media = self._mirror_images()
         looks = self._around.look(media)
         one, other = np.triu_indices(len(media), 1)
@@ -283,7 +345,7 @@ class PosteriorAgent(Agent):
         worth = self._worth(*({view: looks[view][side] for view in looks} for side in (one, other)))
         best = int(worth.argmax())
         order = [int(one[best]), int(other[best])][:: 1 if self._rng.random() < 0.5 else -1]
-        self._next = media[order], {view: features[order] for view, features in looks.items()}
+        return media[order], {view: features[order] for view, features in looks.items()}
 
     def _mirror_images(self) -> Noise:
         """Noise on both sides of what is recommended, along what is uncertain, (2 · tried, noise_dim)."""
@@ -301,8 +363,7 @@ class PosteriorAgent(Agent):
         return self._around.coordinates.to_noise(np.concatenate((self._here + chosen, self._here - chosen)))
 
     def _worth(self, first: dict[str, Array], second: dict[str, Array]) -> Array:
-        parts = [weight * self._wishes[view].worth(first[view], second[view]) for view, weight in self._weights.items()]
-        return np.sum(parts, axis=0)
+        return self._likeliest.worth(first[self._followed], second[self._followed])
 
     def _question(self) -> tuple[Noise, Noise]:
         noise, _ = self._next
@@ -316,6 +377,11 @@ class PosteriorAgent(Agent):
     @property
     def destination(self) -> Noise:
         return self._around.coordinates.to_noise(self._here[None])[0]
+
+
+def _entropy(chance: Array) -> Array:
+    entropy: Array = -(chance * np.log(chance) + (1 - chance) * np.log1p(-chance))
+    return entropy
 
 
 def between(far: Array, near: Array, away: Array, seen: Array) -> Array:

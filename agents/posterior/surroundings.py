@@ -43,10 +43,6 @@ class Line(NamedTuple):
         """Coordinates (batch, dimensions) → features (batch, components)."""
         return coordinates @ self.matrix.T + self.offset
 
-    def beside(self, other: Line) -> Line:
-        """Of these features and others."""
-        return Line(*(np.concatenate(parts) for parts in zip(self, other, strict=True)))
-
 
 class Basis(NamedTuple):
     """Principal components of what a view describes, in units in which a medium is 1 from the mean in the mean square.
@@ -92,27 +88,22 @@ class Surroundings:
     """Prior samples, their features, the best line through these, and where noise matters.
 
     Coordinates are along the directions of noise that change media most. Features are of each view's `Basis`: those
-    that are believed in; after them the coordinates themselves, each weighed by the root of the share of change that is
-    its own; and then details. So what no view describes counts for something, too.
+    that are believed in, and then details.
 
     Args:
         generator: whose media they are.
         views: of them.
         dimensions: how many directions of noise.
-        noise_share: share of features' variance that is of the coordinates themselves, in [0, 1).
 
     Attributes:
         coordinates: along those directions.
-        exact: coordinates as features, without what they leave out: nothing.
         noise: of the samples, (samples, noise_dim).
         features: of the samples in each view, (samples, components).
         lines: of each view.
         kept: views that other processes find prepared.
     """
 
-    def __init__(
-        self, generator: Generator, views: tuple[View, ...], dimensions: int, noise_share: float = 0.0
-    ) -> None:
+    def __init__(self, generator: Generator, views: tuple[View, ...], dimensions: int) -> None:
         # Whoever searches has the generator; what is known of it ends with it.
         self._generator: Generator = proxy(generator)
         self._views = views
@@ -122,19 +113,8 @@ class Surroundings:
         keys = _keys(generator, views, noise)
         self.kept = list(keys)
         self._bases = _bases(generator, views, noise, keys)
-        self._described = np.sqrt(1.0 - noise_share)
-        weights = np.sqrt(noise_share * self.coordinates.shares / self.coordinates.shares.sum())
-        count = dimensions if noise_share > 0 else 0
-        self.exact = Line(np.diag(weights)[:count], *np.zeros((2, count)))
-        self.features = {view.name: self._joined(view, self._bases[view.name].pool, self.noise) for view in views}
-        self.lines = {
-            view.name: self._line(self.features[view.name][:, : view.components]).beside(self.exact) for view in views
-        }
-
-    def _joined(self, view: View, features: Array, noise: Noise) -> Array:
-        """Features in a view (batch, components) and noise (batch, noise_dim) → all features of media."""
-        believed, details = np.split(self._described * features, [view.components], axis=1)
-        return np.concatenate((believed, self.exact.at(self.coordinates.of_noise(noise)), details), axis=1)
+        self.features = {view.name: self._bases[view.name].pool for view in views}
+        self.lines = {view.name: self._line(self.features[view.name][:, : view.components]) for view in views}
 
     def _line(self, features: Array) -> Line:
         """The best linear account of features (samples, components) over the whole prior."""
@@ -149,15 +129,14 @@ class Surroundings:
         discriminator: Discriminator | None,
         names: tuple[str, ...],
         dimensions: int,
-        noise_share: float = 0.0,
     ) -> Surroundings:
         """Those of a generator, prepared once per process."""
         known = _known.setdefault(generator, {})
-        key = (names, dimensions, noise_share, id(discriminator))
+        key = (names, dimensions, id(discriminator))
         if key not in known:
             found = [View.named(name, generator, discriminator) for name in names]
             views = tuple(view for view in found if view is not None)
-            known[key] = Surroundings(generator, views, dimensions, noise_share)
+            known[key] = Surroundings(generator, views, dimensions)
         return known[key]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Surroundings:
@@ -172,15 +151,15 @@ class Surroundings:
     def look(self, noise: Noise) -> dict[str, Array]:
         """Generates media of noise (batch, noise_dim) → their features in each view, (batch, components)."""
         tensor = torch.from_numpy(np.ascontiguousarray(noise)).to(self._generator.device)
-        media = [self._generator.generate(part) for part in tensor.split(_BATCH)]
+        parts = [(self._generator.generate(part), part) for part in tensor.split(_BATCH)]
         looks = {}
         for view in self._views:
-            features = [self._bases[view.name].features(view.describe(part)) for part in media]
-            looks[view.name] = self._joined(view, np.concatenate(features), noise)
+            features = [self._bases[view.name].features(view.describe(*part)) for part in parts]
+            looks[view.name] = np.concatenate(features)
         return looks
 
 
-_known: WeakKeyDictionary[Generator, dict[tuple[tuple[str, ...], int, float, int], Surroundings]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Generator, dict[tuple[tuple[str, ...], int, int], Surroundings]] = WeakKeyDictionary()
 
 
 def _keys(generator: Generator, views: tuple[View, ...], noise: Tensor) -> dict[str, tuple[str, ...]]:
@@ -207,7 +186,7 @@ def _bases(
                 media = generator.generate(part)
                 for view in views:
                     if view.name in described:
-                        described[view.name].append(view.describe(media).double().cpu())
+                        described[view.name].append(view.describe(media, part).double().cpu())
     for name, parts in described.items():
         bases[name] = Basis.of(torch.cat(parts))
         if name in keys:

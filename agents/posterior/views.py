@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from agents.subspace import Coordinates
 from pbg_env import CosineSimilarity, Discriminator, Generator, similarity_from
 
 _SEED = 1500
 
 
 class View(ABC):
-    """Describes media by what may matter of them."""
+    """Describes media, and the noise they come from, by what may matter of them."""
 
     name: str
     key: str | None = None
@@ -23,8 +25,8 @@ class View(ABC):
     """Principal components of it that are believed in; finer ones are details."""
 
     @abstractmethod
-    def describe(self, media: Tensor) -> Tensor:
-        """Media (batch, *shape) → (batch, width)."""
+    def describe(self, media: Tensor, noise: Tensor) -> Tensor:
+        """Media (batch, *shape) of noise (batch, noise_dim) → (batch, width)."""
 
     @staticmethod
     def named(name: str, generator: Generator, discriminator: Discriminator | None) -> View | None:
@@ -37,6 +39,8 @@ class View(ABC):
             return Described(name, generator, discriminator)
         if name == Values.name:
             return Values(generator)
+        if name == Points.name:
+            return Points(generator)
         if name == Deep.name:
             return None if discriminator is None else Deep(discriminator)
         is_picture = len(generator.media.shape) == 3 and generator.media.shape[0] == 3
@@ -55,8 +59,26 @@ class Values(View):
         self._features = similarity_from("features", generator)
         self.key = self._features.name
 
-    def describe(self, media: Tensor) -> Tensor:
+    def describe(self, media: Tensor, noise: Tensor) -> Tensor:
         return self._features.describe(media)
+
+
+class Points(View):
+    """Noise itself, along the directions that change media most, each weighed by how much of that is its own.
+
+    What somebody wants need not show in what media differ by most: a smile is a few pixels. Of any that varies evenly
+    with noise, this is as good a view as another, and nothing is left out of a line through it.
+    """
+
+    name = "noise"
+
+    def __init__(self, generator: Generator) -> None:
+        coordinates = Coordinates.of(generator, "principal", self.components)
+        self._directions = torch.from_numpy(coordinates.directions.T * np.sqrt(coordinates.shares))
+        self.key = f"noise:{self.components}"
+
+    def describe(self, media: Tensor, noise: Tensor) -> Tensor:
+        return noise.double().cpu() @ self._directions
 
 
 class Layout(View):
@@ -65,7 +87,7 @@ class Layout(View):
     name = key = "layout"
     components = 48
 
-    def describe(self, media: Tensor) -> Tensor:
+    def describe(self, media: Tensor, noise: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(media, 8).flatten(1)
 
 
@@ -79,7 +101,7 @@ class Deep(View):
         weights = getattr(discriminator, "weights", None)
         self.key = None if weights is None else f"deep:{weights}"
 
-    def describe(self, media: Tensor) -> Tensor:
+    def describe(self, media: Tensor, noise: Tensor) -> Tensor:
         return F.normalize(self._discriminator.features(media).float(), dim=1)
 
 
@@ -100,7 +122,7 @@ class Convolutions(View):
             self._weights.append(2.0 * weight / (before * self._size**2) ** 0.5)
             before = channels
 
-    def describe(self, media: Tensor) -> Tensor:
+    def describe(self, media: Tensor, noise: Tensor) -> Tensor:
         answers = 2.0 * media - 1.0
         described = []
         for weight in self._weights:
@@ -132,9 +154,9 @@ class Described(View):
             raise ValueError(f"view {name!r}: this similarity compares media without describing them; use 'values'")
         self.key = self._similarity.name
 
-    def describe(self, media: Tensor) -> Tensor:
+    def describe(self, media: Tensor, noise: Tensor) -> Tensor:
         described = self._similarity.describe(media).flatten(1)
         return F.normalize(described, dim=1) if isinstance(self._similarity, CosineSimilarity) else described
 
 
-_VIEWS = (Values.name, Layout.name, Convolutions.name, Deep.name)
+_VIEWS = (Values.name, Points.name, Layout.name, Convolutions.name, Deep.name)

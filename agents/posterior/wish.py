@@ -27,6 +27,10 @@ _MISTAKES = (0.0, 0.02, 0.05, 0.1, 0.2)
 _MISMATCHES = (0.0, 0.05, 0.1, 0.2, 0.4)
 _POWERS = (1.0, 2.0)
 _STEPS = 12
+# Variance of what a line leaves out of a feature, of all that vary by 1, below which it leaves out nothing.
+_ROUNDING = 1e-9
+# The least that a view gives to any answer: somebody may have meant something else.
+_LEAST = 0.05
 
 
 class Forms(NamedTuple):
@@ -93,7 +97,7 @@ class Wish:
         self.details = np.zeros(0)
         self._dimensions = line.matrix.shape[1]
         # Of these alone something is unknown beside w*.
-        self._left_out = np.flatnonzero(line.residual)
+        self._left_out = np.flatnonzero(line.residual > _ROUNDING)
         unknowns = self._dimensions + len(self._left_out)
         self._unknown, self._covariance = np.zeros(unknowns), np.eye(unknowns)
         self._sites = Sites.none(0)
@@ -209,6 +213,27 @@ class Wish:
             *(now._replace(power=power) for power in _POWERS if power != now.power),
             *(now._replace(mistake=mistake) for mistake in _MISTAKES if mistake != now.mistake),
         ]
+
+    def chance(self, first: Array, second: Array) -> Array:
+        """Probability that the first is preferred to the second, where one is, (pairs,).
+
+        Args:
+            first: features (pairs, components).
+            second: as many others.
+        """
+        slopes, offsets, noise, _ = self.forms(first, second, self.manner)
+        deviation = np.sqrt(((slopes @ self._covariance) * slopes).sum(axis=1) + noise**2)
+        meant = _below((slopes @ self._unknown + offsets) / deviation)
+        return _LEAST + (1 - 2 * _LEAST) * meant
+
+    def foretold(self, first: Array, second: Array, answer: Preference) -> float:
+        """Logarithm of the chance of an answer about two media's features, (components,) each.
+
+        A tie is half an answer of either kind; both-bad is none about which is preferred.
+        """
+        chance = float(self.chance(first[None], second[None])[0])
+        one, other = answer.label
+        return float(one * np.log(chance) + other * np.log1p(-chance))
 
     def worth(self, first: Array, second: Array) -> Array:
         """What share of the spread along the line the answers to pairs are expected to take away.
