@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument("--discriminator", help="beside it, for views that need one; an embedded generator has its own")
     line.add_argument("--scale", type=int, default=-1, help="of the generator, as the environments take it")
     line.add_argument("--device", default="auto", help="auto, cpu, cuda, …: preparations for one are not another's")
-    line.add_argument("--views", nargs="+", default=["values"], help="as the agent takes them")
+    line.add_argument("--views", nargs="+", default=list(PosteriorAgent().views), help="as the agent takes them")
     told = line.parse_args(arguments)
     try:
         generator = load_generator(told.generator, scale=told.scale, device=told.device)

@@ -81,7 +81,7 @@ def test_views_are_weighed_by_what_they_foretold(
 
 @pytest.mark.parametrize("show", [0.0, 0.5, 1.0])
 def test_what_is_recommended_is_shown_as_often_as_is_told(show: float, generator: StackGANGenerator) -> None:
-    agent = PosteriorAgent(**SMALL, show=show)
+    agent = PosteriorAgent(views=["values"], **SMALL, show=show)
     agent.reset(generator, None, 3)
     env = PreferencePairsEnv(1, generator, goal=None)
     env.reset(seed=0)
@@ -92,17 +92,49 @@ def test_what_is_recommended_is_shown_as_often_as_is_told(show: float, generator
     assert shown == 20 * show if show in (0.0, 1.0) else 4 <= shown <= 16
 
 
-def test_a_share_of_noise_stays_exact_in_every_line(generator: StackGANGenerator) -> None:
-    agent = PosteriorAgent(**SMALL, noise_share=0.3)
-    searched(agent, generator, 30)
-    exact, line = agent._around.exact, agent._wishes["values"].line
-    media = len(line.offset) - len(exact.offset)
-    assert not np.array_equal(line.matrix[:media], agent._around.lines["values"].matrix[:media])
-    for part, whole in zip(exact, line, strict=True):
-        np.testing.assert_array_equal(whole[media:], part)
-    plain = PosteriorAgent(**SMALL)
-    searched(plain, generator, 30)
-    assert not np.allclose(plain.destination, agent.destination)
+def test_views_are_told_apart_by_media_as_unusual_as_each_other(generator: StackGANGenerator) -> None:
+    agent = PosteriorAgent(**SMALL, compare_every=2)
+    env, _ = searched(agent, generator, 6)
+    told = []
+    for number in range(6, 40):
+        pair = agent._next[0]
+        looks = agent._around.look(pair)
+        if agent._compares:
+            told.append(number)
+            for view, features in looks.items():
+                lengths = np.linalg.norm(features, axis=1)
+                usual = np.linalg.norm(agent._around.features[view], axis=1).mean()
+                assert abs(lengths[0] - lengths[1]) < 0.051 * usual
+            chances = [wish.chance(*(looks[view][i : i + 1] for i in (0, 1))) for view, wish in agent._wishes.items()]
+            assert abs(chances[0] - chances[1]) > 0.1
+        before = dict(agent._foretold)
+        ask(agent, env, 1, number)
+        assert (agent._foretold != before) == (number in told)
+    assert told[0] == 6
+    assert all(number % 2 == 0 for number in told)
+    assert all(number % 4 == 0 for number in told if number > 24)
+
+
+def test_one_view_is_never_told_apart(generator: StackGANGenerator) -> None:
+    agent = PosteriorAgent(**SMALL, views=["values"])
+    env, _ = searched(agent, generator, 6)
+    for number in range(6, 20):
+        assert not agent._compares
+        ask(agent, env, 1, number)
+
+
+def test_somebody_who_goes_by_noise_is_found_out(generator: StackGANGenerator) -> None:
+    """Answers are by distances between points in noise, which the distances of media differ from."""
+    agent = PosteriorAgent(**SMALL, compare_every=1)
+    agent.reset(generator, None, 3)
+    wanted = agent._around.look(agent._around.noise[7:8])["noise"][0]
+    for number in range(40):
+        action = agent.act(None)
+        far = [np.linalg.norm(agent._around.look(side[None])["noise"][0] - wanted) for side in action[0]]
+        agent.observe(action, np.array([Preference.FIRST if far[0] < far[1] else Preference.SECOND]), [number])
+    assert agent.metrics["weight_noise"] > 0.9
+    here = agent._around.look(agent.destination[None])["noise"][0]
+    assert np.linalg.norm(here - wanted) < 0.4 * np.linalg.norm(wanted)
 
 
 def test_between_two_lines_lies_what_was_seen() -> None:
@@ -185,7 +217,8 @@ def test_media_of_another_kind_are_found_too(dtype: torch.dtype) -> None:
         ({"tried": 0}, "tried is 0, expected at least 1"),
         ({"narrow": 0.0}, "narrow 0.0"),
         ({"show": 1.5}, "show is 1.5, expected a share"),
-        ({"noise_share": 1.0}, "noise_share is 1.0, expected a share below 1"),
+        ({"compare_every": 0}, "compare_every is 0, expected at least 1"),
+        ({"first_lead": -1.0}, "first_lead is -1.0, expected at least 0"),
     ],
 )
 def test_settings_out_of_range(told: dict[str, Any], message: str) -> None:
@@ -210,7 +243,7 @@ def test_a_similarity_is_a_view(generator: StackGANGenerator, discriminator: Sta
 
 
 def test_views_that_are_not_there(generator: StackGANGenerator) -> None:
-    message = "view 'smell' is none of values, layout, convolutions, deep, and no similarity: unknown similarity"
+    message = "view 'smell' is none of values, noise, layout, convolutions, deep, and no similarity: unknown similarity"
     with pytest.raises(ValueError, match=message):
         PosteriorAgent(views=["smell"]).reset(generator, None, 0)
     with pytest.raises(ValueError, match="view 'ssim': this similarity compares media without describing them"):

@@ -16,6 +16,8 @@ from agents.posterior import PosteriorAgent
 from agents.posterior.prepare import main
 from agents.posterior.surroundings import Surroundings
 from agents.posterior.views import View
+from agents.posterior.wish import Wish
+from agents.subspace import Coordinates
 from pbg_env import load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
 from tests.agents.posterior.conftest import POOL
@@ -48,22 +50,24 @@ def test_what_was_prepared_is_found_again(
             np.testing.assert_array_equal(one, other)
 
 
-def test_a_share_of_features_is_noise(generator: StackGANGenerator) -> None:
-    view = View.named("values", generator, None)
-    assert view is not None
-    plain, mixed = (Surroundings(generator, (view,), 4, noise_share) for noise_share in (0.0, 0.25))
-    noise = plain.noise[:6]
-    media, features = plain.look(noise)["values"], mixed.look(noise)["values"]
-    believed = len(plain.lines["values"].offset)
-    coordinates = features[:, believed : believed + 4]
-    np.testing.assert_allclose(np.delete(features, range(believed, believed + 4), axis=1), 0.75**0.5 * media)
-    # They follow from noise exactly, and hold the share that was asked for.
-    np.testing.assert_allclose(coordinates, mixed.exact.at(mixed.coordinates.of_noise(noise)))
-    assert not mixed.lines["values"].residual[believed:].any()
-    pool = mixed.features["values"]
-    held = pool[:, believed : believed + 4].var(axis=0)
-    np.testing.assert_allclose(held.sum() / pool.var(axis=0).sum(), 0.25, rtol=0.05)
-    np.testing.assert_allclose(held / held.sum(), mixed.coordinates.shares / mixed.coordinates.shares.sum(), rtol=0.2)
+def test_noise_itself_is_a_view(generator: StackGANGenerator) -> None:
+    found = prepared(generator, None, "noise")
+    noise = found.noise[:8]
+    features = found.look(noise)["noise"]
+    np.testing.assert_allclose(features, found.features["noise"][:8], atol=1e-5)
+    # Distances are those of noise along the directions that change media, in units of the prior.
+    directions = Coordinates.of(generator, "principal", 64)
+    weighed = noise @ directions.directions.T * np.sqrt(directions.shares)
+    apart, seen = (np.linalg.norm(each[:, None] - each, axis=2)[np.triu_indices(8, 1)] for each in (weighed, features))
+    np.testing.assert_allclose(seen / apart, np.mean(seen / apart), rtol=1e-4)
+    np.testing.assert_allclose(found.features["noise"].var(axis=0).sum(), 1.0, rtol=1e-6)
+
+
+def test_a_line_leaves_nothing_out_of_noise(generator: StackGANGenerator) -> None:
+    views = View.named("noise", generator, None), View.named("values", generator, None)
+    found = Surroundings(generator, tuple(view for view in views if view is not None), generator.noise_dim)
+    assert Wish(found.lines["noise"]).covariance.shape == Wish(found.lines["noise"])._covariance.shape
+    assert Wish(found.lines["values"]).covariance.shape != Wish(found.lines["values"])._covariance.shape
 
 
 def test_another_generator_is_another(generator: StackGANGenerator) -> None:
@@ -122,7 +126,7 @@ def test_the_command_prepares(
     ("told", "message"),
     [
         (["--generator", "nowhere"], "nowhere"),
-        (["--views", "smell"], "view 'smell' is none of values, layout, convolutions, deep"),
+        (["--views", "smell"], "view 'smell' is none of values, noise, layout, convolutions, deep"),
     ],
 )
 def test_the_command_says_what_is_wrong(told: list[str], message: str) -> None:

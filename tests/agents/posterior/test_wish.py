@@ -105,3 +105,28 @@ def test_the_next_question_is_worth_more_where_less_is_known() -> None:
     assert unknown > known
     assert unknown > np.median(again)
     assert 0 <= again.min() <= again.max() <= 1
+
+
+def test_what_is_foretold_is_the_chance_of_an_answer() -> None:
+    rng = np.random.default_rng(3)
+    of_features = line(rng, 0.01)
+    wanted = of_features.at(rng.standard_normal((1, 3)))[0]
+    wish = Wish(of_features)
+    asked, _ = told(wanted, 60, rng)
+    before = wish.chance(asked.first, asked.second)
+    wish.learn(asked, manner_too=True)
+    others, farther = told(wanted, 400, rng)
+    chance = wish.chance(others.first, others.second)
+    np.testing.assert_allclose(chance + wish.chance(others.second, others.first), 1.0)
+    # Never sure, right where it is nearly so, and surer than before any answer.
+    assert chance.min() > 0.05 - 1e-12
+    assert chance.max() < 0.95 + 1e-12
+    assert (farther[chance > 0.9] > 0).mean() > 0.95
+    assert np.abs(chance - 0.5).mean() > 1.2 * np.abs(before - 0.5).mean()
+    for place in range(3):
+        pair = others.first[place], others.second[place]
+        assert wish.foretold(*pair, Preference.FIRST) == pytest.approx(np.log(chance[place]))
+        assert wish.foretold(*pair, Preference.SECOND) == pytest.approx(np.log(1 - chance[place]))
+        tie = 0.5 * np.log(chance[place] * (1 - chance[place]))
+        assert wish.foretold(*pair, Preference.BOTH_GOOD) == pytest.approx(tie)
+        assert wish.foretold(*pair, Preference.BOTH_BAD) == 0.0
