@@ -30,10 +30,6 @@ _SHIFT = 0.5
 # How firmly a line between two is held half-way, in shares of what the probes say.
 _HALFWAY = 0.1
 _REMEMBERED = 24
-# Pairs of prior samples among which that one is looked for that tells views apart, and of their distances from the
-# middle, by what share of the mean these may differ in a pair.
-_PAIRS = 20_000
-_ALIKE = 0.05
 # What its answer has to tell of which view is right, in units of e.
 _TOLD = 0.05
 # Answers before views disagree on anything, and after which there is less hurry to tell them apart.
@@ -43,13 +39,10 @@ _HURRY = 24
 _STATE = (
     "_wishes",
     "_asked",
-    "_weights",
     "_foretold",
     "_learned",
     "_moved_at",
     "_manner_at",
-    "_mean",
-    "_covariance",
     "_here",
     "_seen",
     "_next",
@@ -91,7 +84,8 @@ class PosteriorAgent(Agent):
         manner_every: answers between looks for another manner, at least; a tenth of them where they are many.
         compare_every: answers between questions that tell views apart, from the sixth on, and twice as many after 24.
         first_lead: how much likelier the first view is than each other before any answer, in orders of e, at least 0.
-        show: share of questions that show what is recommended, so that the user may say that this is it, in [0, 1].
+        show: share of the other questions that show what is recommended, so that the user may say that this is it, in
+            [0, 1].
 
     Raises:
         ValueError: a number out of range, or no views; by `reset`, unknown ones, or none that is there for the media.
@@ -150,10 +144,8 @@ class PosteriorAgent(Agent):
         # Logarithms of what views gave to answers that tell them apart.
         self._foretold = dict.fromkeys(self._wishes, 0.0)
         self._foretold[self._around.views[0]] = self.first_lead
-        self._weights = self._weighed()
         # Answers, with those that a search begins again from.
         self._learned = self._moved_at = self._manner_at = 0
-        self._mean, self._covariance = np.zeros(dimensions), np.eye(dimensions)
         self._here = np.zeros(dimensions)
         self._recommend(self._here, self._around.look(self._around.coordinates.to_noise(self._here[None])), 0)
         self._before: list[dict[str, Any]] = []
@@ -185,9 +177,11 @@ class PosteriorAgent(Agent):
             self._manner_at = self._learned
         for view, wish in self._wishes.items():
             wish.learn(self._asked[view], manner_too=manner_too)
-        self._weigh()
         if self._learned - self._moved_at >= self.relinearise and self._likeliest.uncertainty < self.narrow:
             self._move_lines()
+        likeliest = self._likeliest
+        self.metrics = {f"weight_{view}": weight for view, weight in self._weights.items()}
+        self.metrics |= {"spread": likeliest.uncertainty, **likeliest.manner._asdict()}
         self._settle()
         self._choose()
 
@@ -222,14 +216,8 @@ class PosteriorAgent(Agent):
         for name, value in state.items():
             setattr(self, name, value)
 
-    def _weigh(self) -> None:
-        self._weights = self._weighed()
-        likeliest = self._likeliest
-        self._mean, self._covariance = likeliest.mean, likeliest.covariance
-        self.metrics = {f"weight_{view}": weight for view, weight in self._weights.items()}
-        self.metrics |= {"spread": likeliest.uncertainty, **likeliest.manner._asdict()}
-
-    def _weighed(self) -> dict[str, float]:
+    @property
+    def _weights(self) -> dict[str, float]:
         """How likely each view is."""
         told = np.array(list(self._foretold.values()))
         shares = np.exp(told - told.max())
@@ -237,7 +225,7 @@ class PosteriorAgent(Agent):
 
     @property
     def _followed(self) -> str:
-        return max(self._weights, key=self._weights.__getitem__)
+        return max(self._foretold, key=self._foretold.__getitem__)
 
     @property
     def _likeliest(self) -> Wish:
@@ -246,7 +234,7 @@ class PosteriorAgent(Agent):
     def _move_lines(self) -> None:
         """Takes lines for the belief as it is, and measures with media across it what they leave out."""
         self._moved_at = self._learned
-        dimensions = len(self._mean)
+        dimensions = len(self._here)
         looked = min(_TANGENT, dimensions)
         away = self._rng.standard_normal((self.probes // 2, dimensions)) @ self._root().T
         away = np.r_[away, -away]
@@ -268,14 +256,13 @@ class PosteriorAgent(Agent):
             offset = here - matrix @ self._here + _SHIFT * left_out.mean(axis=0)
             wish.line = Line(matrix, offset, residual)
             wish.learn(self._asked[view], manner_too=False)
-        self._weigh()
 
     def _settle(self) -> None:
         """Goes towards the belief's mean as far as media come nearer to what is believed of them.
 
         A line is right near where it was taken; a mean that it puts far from there may be anything.
         """
-        places = self._here + np.array(_WAYS)[:, None] * (self._mean - self._here)
+        places = self._here + np.array(_WAYS)[:, None] * (self._likeliest.mean - self._here)
         looks = self._around.look(self._around.coordinates.to_noise(places))
         distances = self._distances(looks)
         nearest = int(distances.argmin())
@@ -296,7 +283,8 @@ class PosteriorAgent(Agent):
 
     def _root(self) -> Array:
         """A square root of the belief's covariance."""
-        return np.asarray(np.linalg.cholesky(self._covariance + _JITTER * np.eye(len(self._mean))), dtype=np.float64)
+        covariance = self._likeliest.covariance + _JITTER * np.eye(len(self._here))
+        return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
 
     def _choose(self) -> None:
         """Finds the next question, and what is known of its media."""
@@ -314,12 +302,7 @@ class PosteriorAgent(Agent):
         Its media are as unusual as each other in every view: that anybody prefers what is usual tells of no view.
         """
         samples = self._around.features
-        one, other = self._rng.integers(len(self._around.noise), size=(2, _PAIRS))
-        alike = np.ones(_PAIRS, dtype=bool)
-        for features in samples.values():
-            lengths = np.sqrt((features**2).sum(axis=1))
-            alike &= np.abs(lengths[one] - lengths[other]) < _ALIKE * lengths.mean()
-        one, other = one[alike], other[alike]
+        one, other = self._around.alike(self._rng)
         if not len(one):
             return None
         chances = np.stack(
