@@ -18,7 +18,6 @@ _STEP = 0.02
 # Along the others media change too little for their tangents to matter.
 _TANGENT = 40
 _LENGTHS = (0.5, 1.0, 2.0)
-_RANKS = (2, 4, 8, 16)
 _LEADING = 12
 _JITTER = 1e-9
 # Of the way to the belief's mean.
@@ -31,9 +30,9 @@ _SHIFT = 0.5
 _HALFWAY = 0.1
 _REMEMBERED = 24
 # What its answer has to tell of which view is right, in units of e.
-_TOLD = 0.05
+_TOLD = 0.04
 # Answers before views disagree on anything, and after which there is less hurry to tell them apart.
-_BEGIN = 6
+_BEGIN = 3
 _HURRY = 24
 
 _STATE = (
@@ -82,7 +81,7 @@ class PosteriorAgent(Agent):
         mirrored: candidates for a question.
         tried: of these, how many are generated.
         manner_every: answers between looks for another manner, at least; a tenth of them where they are many.
-        compare_every: answers between questions that tell views apart, from the sixth on, and twice as many after 24.
+        compare_every: answers between questions that tell views apart, from the third on, and twice as many after 24.
         first_lead: how much likelier the first view is than each other before any answer, in orders of e, at least 0.
         show: share of the other questions that show what is recommended, so that the user may say that this is it, in
             [0, 1].
@@ -139,11 +138,11 @@ class PosteriorAgent(Agent):
         self._around = Surroundings.of(generator, discriminator, self.views, dimensions)
         if not self._around.views:
             raise ValueError(f"none of the views {', '.join(self.views)} is there for these media; add 'values'")
-        self._wishes = {view: Wish(self._around.lines[view]) for view in self._around.views}
+        self._wishes = {name: Wish(view, self._around.lines[name]) for name, view in self._around.views.items()}
         self._asked = {view: Asked(self._around.features[view].shape[1]) for view in self._around.views}
         # Logarithms of what views gave to answers that tell them apart.
         self._foretold = dict.fromkeys(self._wishes, 0.0)
-        self._foretold[self._around.views[0]] = self.first_lead
+        self._foretold[next(iter(self._foretold))] = self.first_lead
         # Answers, with those that a search begins again from.
         self._learned = self._moved_at = self._manner_at = 0
         self._here = np.zeros(dimensions)
@@ -157,7 +156,7 @@ class PosteriorAgent(Agent):
         self._learned += 1
         looks = self._looked(answer.first, answer.second)
         recommended = self.destination
-        if self._compares:
+        if self._compares and np.array_equal(self._next[0], (answer.first, answer.second)):
             self._foretold = {
                 view: told + self._wishes[view].foretold(looks[view][0], looks[view][1], answer.preference)
                 for view, told in self._foretold.items()
@@ -297,9 +296,10 @@ class PosteriorAgent(Agent):
         return len(self._wishes) > 1 and self._learned >= _BEGIN and self._learned % every == 0
 
     def _telling_apart(self) -> tuple[Noise, dict[str, Array]] | None:
-        """The pair whose answer tells most of which view is right (Box and Hill 1967); None where none tells much.
+        """The pair whose answer tells most of which view is right (Box and Hill 1967), and of what is wanted.
 
-        Its media are as unusual as each other in every view: that anybody prefers what is usual tells of no view.
+        None where none tells enough of the former. Its media are as unusual as each other in every view: that anybody
+        prefers what is usual tells of no view.
         """
         samples = self._around.features
         one, other = self._around.alike(self._rng)
@@ -310,9 +310,12 @@ class PosteriorAgent(Agent):
         )
         weights = np.array(list(self._weights.values()))
         told = _entropy(weights @ chances) - weights @ _entropy(chances)
-        best = int(told.argmax())
-        if told[best] < _TOLD:
+        telling = told > _TOLD
+        if not telling.any():
             return None
+        one, other, told = one[telling], other[telling], told[telling]
+        followed = samples[self._followed]
+        best = int((told + self._likeliest.worth(followed[one], followed[other])).argmax())
         pair = [one[best], other[best]]
         return self._around.noise[pair], {view: features[pair] for view, features in samples.items()}
 
@@ -335,8 +338,9 @@ class PosteriorAgent(Agent):
         root = self._root()
         _, _, leading = np.linalg.svd(self._likeliest.line.matrix @ root, full_matrices=False)
         drawn = self._rng.standard_normal((self.mirrored, len(leading)))
+        ranks = self._around.views[self._followed].ranks
         # Along few or more of the directions that matter. What seems not to matter stays as it is: it may, to the user.
-        drawn *= np.arange(len(leading)) < self._rng.choice(_RANKS, size=(self.mirrored, 1))
+        drawn *= np.arange(len(leading)) < self._rng.choice(ranks, size=(self.mirrored, 1))
         away = np.r_[drawn @ leading, leading[:_LEADING]] @ root.T
         away *= self._rng.choice(_LENGTHS, size=len(away))[:, None]
         expected = [

@@ -101,6 +101,7 @@ class Surroundings:
         dimensions: how many directions of noise.
 
     Attributes:
+        views: by their names.
         coordinates: along those directions.
         noise: of the samples, (samples, noise_dim).
         features: of the samples in each view, (samples, components).
@@ -111,7 +112,7 @@ class Surroundings:
     def __init__(self, generator: Generator, views: tuple[View, ...], dimensions: int) -> None:
         # Whoever searches has the generator; what is known of it ends with it.
         self._generator: Generator = proxy(generator)
-        self._views = views
+        self.views = {view.name: view for view in views}
         self.coordinates = Coordinates.of(generator, "principal", dimensions)
         noise = generator.sample_noise(_POOL, np.random.default_rng(_SEED))
         self.noise: Noise = noise.cpu().numpy()
@@ -157,17 +158,13 @@ class Surroundings:
         """Itself: it never changes."""
         return self
 
-    @property
-    def views(self) -> list[str]:
-        return [view.name for view in self._views]
-
     @torch.no_grad()
     def look(self, noise: Noise) -> dict[str, Array]:
         """Generates media of noise (batch, noise_dim) → their features in each view, (batch, components)."""
         tensor = torch.from_numpy(np.ascontiguousarray(noise)).to(self._generator.device)
         parts = [(self._generator.generate(part), part) for part in tensor.split(_BATCH)]
         looks = {}
-        for view in self._views:
+        for view in self.views.values():
             features = [self._bases[view.name].features(view.describe(*part)) for part in parts]
             looks[view.name] = np.concatenate(features)
         return looks

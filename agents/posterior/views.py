@@ -23,6 +23,12 @@ class View(ABC):
     """Names what it describes, with its weights, in caches; None where nothing may be kept."""
     components = 64
     """Principal components of it that are believed in; finer ones are details."""
+    mismatches: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.4)
+    """How far the user may go by something else, as `ordinal.Manner` has it, to begin with and then found."""
+    ranks: tuple[int, ...] = (2, 4, 8, 16)
+    """Along how many of the leading directions of a belief questions are asked."""
+    least = 0.1
+    """The least chance that it gives to any answer, when views are compared: somebody may have meant something else."""
 
     @abstractmethod
     def describe(self, media: Tensor, noise: Tensor) -> Tensor:
@@ -67,10 +73,14 @@ class Points(View):
     """Noise itself, along the directions that change media most, each weighed by how much of that is its own.
 
     What somebody wants need not show in what media differ by most: a smile is a few pixels. Of any that varies evenly
-    with noise, this is as good a view as another, and nothing is left out of a line through it.
+    with noise, this is as good a view as another, and nothing is left out of a line through it. As it stands for what
+    no other view explains, it never claims to tell all, is never sure of much, and asks along many directions.
     """
 
     name = "noise"
+    mismatches = (0.1,)
+    ranks = (8, 16, 32, 64)
+    least = 0.25
 
     def __init__(self, generator: Generator) -> None:
         coordinates = Coordinates.of(generator, "principal", self.components)

@@ -10,6 +10,7 @@ import torch
 from agents.posterior.ordinal import Array, Manner
 from agents.posterior.propagation import Belief, Sites, believe
 from agents.posterior.surroundings import Line
+from agents.posterior.views import View
 from pbg_env import Preference
 
 # The manner a simulated or a real person is likely to have, and how sure that is, in orders of e.
@@ -24,13 +25,10 @@ _WIDEST_UNSEEN = 1 / 3
 _FACTOR = 1.6
 _NOISES = (3e-4, 3.0)
 _MISTAKES = (0.0, 0.02, 0.05, 0.1, 0.2)
-_MISMATCHES = (0.0, 0.05, 0.1, 0.2, 0.4)
 _POWERS = (1.0, 2.0)
 _STEPS = 12
 # Variance of what a line leaves out of a feature, of all that vary by 1, below which it leaves out nothing.
 _ROUNDING = 1e-9
-# The least that a view gives to any answer: somebody may have meant something else.
-_LEAST = 0.05
 
 
 class Forms(NamedTuple):
@@ -79,7 +77,8 @@ class Wish:
     farther from f* the media are.
 
     Args:
-        line: features as a function of noise, at the beginning.
+        view: of the features.
+        line: these as a function of noise, at the beginning.
 
     Attributes:
         line: the present one, which may be set; what is believed holds with whichever line comes next.
@@ -91,8 +90,9 @@ class Wish:
         uncertainty: the spread, as a share of that before any answer.
     """
 
-    def __init__(self, line: Line) -> None:
-        self.manner = _LIKELY
+    def __init__(self, view: View, line: Line) -> None:
+        self._view = view
+        self.manner = _LIKELY._replace(mismatch=view.mismatches[0])
         self.log_evidence = 0.0
         self.details = np.zeros(0)
         self._dimensions = line.matrix.shape[1]
@@ -209,7 +209,7 @@ class Wish:
         return [
             *(now._replace(noise=noise) for noise in noises),
             *(now._replace(tie=tie) for tie in ties),
-            *(now._replace(mismatch=mismatch) for mismatch in _MISMATCHES if mismatch != now.mismatch),
+            *(now._replace(mismatch=mismatch) for mismatch in self._view.mismatches if mismatch != now.mismatch),
             *(now._replace(power=power) for power in _POWERS if power != now.power),
             *(now._replace(mistake=mistake) for mistake in _MISTAKES if mistake != now.mistake),
         ]
@@ -224,7 +224,7 @@ class Wish:
         slopes, offsets, noise, _ = self.forms(first, second, self.manner)
         deviation = np.sqrt(((slopes @ self._covariance) * slopes).sum(axis=1) + noise**2)
         meant = _below((slopes @ self._unknown + offsets) / deviation)
-        return _LEAST + (1 - 2 * _LEAST) * meant
+        return self._view.least + (1 - 2 * self._view.least) * meant
 
     def foretold(self, first: Array, second: Array, answer: Preference) -> float:
         """Logarithm of the chance of an answer about two media's features, (components,) each.

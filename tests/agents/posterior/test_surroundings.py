@@ -42,7 +42,7 @@ def test_what_was_prepared_is_found_again(
     with monkeypatch.context() as patched:
         patched.setattr(type(generator), "generate", lambda *_: pytest.fail("it generated"))
         again = prepared(generator, discriminator, *names)
-    assert again.views == list(names)
+    assert list(again.views) == list(names)
     for name, features in again.look(noise).items():
         np.testing.assert_array_equal(features, looks[name])
         np.testing.assert_array_equal(again.features[name], once.features[name])
@@ -66,8 +66,9 @@ def test_noise_itself_is_a_view(generator: StackGANGenerator) -> None:
 def test_a_line_leaves_nothing_out_of_noise(generator: StackGANGenerator) -> None:
     views = View.named("noise", generator, None), View.named("values", generator, None)
     found = Surroundings(generator, tuple(view for view in views if view is not None), generator.noise_dim)
-    assert Wish(found.lines["noise"]).covariance.shape == Wish(found.lines["noise"])._covariance.shape
-    assert Wish(found.lines["values"]).covariance.shape != Wish(found.lines["values"])._covariance.shape
+    wishes = {name: Wish(view, found.lines[name]) for name, view in found.views.items()}
+    assert wishes["noise"].covariance.shape == wishes["noise"]._covariance.shape
+    assert wishes["values"].covariance.shape != wishes["values"]._covariance.shape
 
 
 def test_another_generator_is_another(generator: StackGANGenerator) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from agents.posterior.surroundings import Line
+from agents.posterior.views import Layout
 from agents.posterior.wish import Asked, Wish
 from pbg_env import Preference
 
@@ -38,7 +39,7 @@ def test_what_the_line_leaves_out_is_learned() -> None:
     of_features = line(rng, 0.09)
     rest = 0.3 * rng.standard_normal(6)
     wanted = of_features.at(rng.standard_normal((1, 3)))[0] + rest
-    wish = Wish(of_features)
+    wish = Wish(Layout(), of_features)
     asked, _ = told(wanted, 150, rng)
     wish.learn(asked, manner_too=True)
     expected = wish._by_unknown(np.eye(6)) @ wish._unknown + of_features.offset
@@ -53,7 +54,7 @@ def test_the_manner_is_found(of_manner: str) -> None:
     of_features = line(rng, 1e-6)
     wanted = of_features.at(rng.standard_normal((1, 3)))[0]
     asked, _ = told(wanted, 200, rng, **{"tie": {"ties": 0.2}, "mistake": {"mistakes": 0.1}}[of_manner])
-    wish = Wish(of_features)
+    wish = Wish(Layout(), of_features)
     for _ in range(8):
         wish.learn(asked, manner_too=True)
     if of_manner == "tie":
@@ -75,7 +76,7 @@ def test_the_power_of_the_distance_is_found(power: float) -> None:
         one, other = (float(np.linalg.norm(side - wanted)) ** power / power for side in (first, second))
         nearer = other - one + 0.1 * rng.standard_normal() > 0
         asked.add(first, second, Preference.FIRST if nearer else Preference.SECOND)
-    wish = Wish(of_features)
+    wish = Wish(Layout(), of_features)
     for _ in range(8):
         wish.learn(asked, manner_too=True)
     assert wish.manner.power == power
@@ -85,7 +86,7 @@ def test_answers_about_what_is_nearly_alike_are_told_exact() -> None:
     rng = np.random.default_rng(3)
     of_features = line(rng, 1e-6)
     asked, farther = told(of_features.at(rng.standard_normal((1, 3)))[0], 200, rng, apart=0.05)
-    wish = Wish(of_features)
+    wish = Wish(Layout(), of_features)
     for _ in range(8):
         wish.learn(asked, manner_too=True)
     assert np.mean(np.abs(farther) < 0.02) > 0.2
@@ -95,7 +96,7 @@ def test_answers_about_what_is_nearly_alike_are_told_exact() -> None:
 def test_the_next_question_is_worth_more_where_less_is_known() -> None:
     rng = np.random.default_rng(2)
     of_features = line(rng, 1e-4)
-    wish = Wish(of_features)
+    wish = Wish(Layout(), of_features)
     asked, _ = told(of_features.at(rng.standard_normal((1, 3)))[0], 40, rng)
     wish.learn(asked, manner_too=False)
     again = wish.worth(asked.first, asked.second)
@@ -111,7 +112,7 @@ def test_what_is_foretold_is_the_chance_of_an_answer() -> None:
     rng = np.random.default_rng(3)
     of_features = line(rng, 0.01)
     wanted = of_features.at(rng.standard_normal((1, 3)))[0]
-    wish = Wish(of_features)
+    wish = Wish(Layout(), of_features)
     asked, _ = told(wanted, 60, rng)
     before = wish.chance(asked.first, asked.second)
     wish.learn(asked, manner_too=True)
