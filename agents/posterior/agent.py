@@ -45,7 +45,6 @@ _STATE = (
     "_here",
     "_seen",
     "_next",
-    "_compares",
     "metrics",
     "rounds",
 )
@@ -156,7 +155,7 @@ class PosteriorAgent(Agent):
         self._learned += 1
         looks = self._looked(answer.first, answer.second)
         recommended = self.destination
-        if self._compares and np.array_equal(self._next[0], (answer.first, answer.second)):
+        if self._around.are_samples(answer.first, answer.second):
             self._foretold = {
                 view: told + self._wishes[view].foretold(looks[view][0], looks[view][1], answer.preference)
                 for view, told in self._foretold.items()
@@ -288,7 +287,6 @@ class PosteriorAgent(Agent):
     def _choose(self) -> None:
         """Finds the next question, and what is known of its media."""
         telling = self._telling_apart() if self._is_time_to_compare() else None
-        self._compares = telling is not None
         self._next = telling or self._narrowing()
 
     def _is_time_to_compare(self) -> bool:

@@ -116,6 +116,7 @@ class Surroundings:
         self.coordinates = Coordinates.of(generator, "principal", dimensions)
         noise = generator.sample_noise(_POOL, np.random.default_rng(_SEED))
         self.noise: Noise = noise.cpu().numpy()
+        self._samples = {sample.tobytes() for sample in self.noise}
         keys = _keys(generator, views, noise)
         self.kept = list(keys)
         self._bases = _bases(generator, views, noise, keys)
@@ -130,6 +131,10 @@ class Surroundings:
         for lengths in self._lengths:
             alike &= np.abs(lengths[one] - lengths[other]) < _ALIKE * lengths.mean()
         return one[alike], other[alike]
+
+    def are_samples(self, *noise: Noise) -> bool:
+        """Whether all of some noise, (noise_dim,) each, is of the samples."""
+        return all(one.astype(self.noise.dtype).tobytes() in self._samples for one in noise)
 
     def _line(self, features: Array) -> Line:
         """The best linear account of features (samples, components) over the whole prior."""
