@@ -262,15 +262,15 @@ class PosteriorAgent(Agent):
         """
         places = self._here + np.array(_WAYS)[:, None] * (self._likeliest.mean - self._here)
         looks = self._around.look(self._around.coordinates.to_noise(places))
-        distances = self._distances(looks)
+        distances = self._distances(looks[self._followed])
         nearest = int(distances.argmin())
-        if distances[nearest] < self._distances({view: features[None] for view, features in self._seen.items()})[0]:
+        if distances[nearest] < self._distances(self._seen[self._followed][None])[0]:
             self._recommend(places[nearest], looks, nearest)
 
-    def _distances(self, looks: dict[str, Array]) -> Array:
-        """Squared, from what is believed to be wanted, (batch,)."""
+    def _distances(self, features: Array) -> Array:
+        """Squared, of features (batch, components) in the followed view from what is believed to be wanted."""
         expected = self._likeliest.expected
-        distances: Array = ((looks[self._followed][:, : len(expected)] - expected) ** 2).sum(axis=1)
+        distances: Array = ((features[:, : len(expected)] - expected) ** 2).sum(axis=1)
         return distances
 
     def _recommend(self, place: Array, looks: dict[str, Array], row: int) -> None:
@@ -326,8 +326,8 @@ class PosteriorAgent(Agent):
             media = np.concatenate((self.destination[None], media))
             looks = {view: np.concatenate((self._seen[view][None], features)) for view, features in looks.items()}
             one, other = np.zeros(len(media) - 1, dtype=np.int64), np.arange(1, len(media))
-        worth = self._worth(*({view: looks[view][side] for view in looks} for side in (one, other)))
-        best = int(worth.argmax())
+        followed = looks[self._followed]
+        best = int(self._likeliest.worth(followed[one], followed[other]).argmax())
         order = [int(one[best]), int(other[best])][:: 1 if self._rng.random() < 0.5 else -1]
         return media[order], {view: features[order] for view, features in looks.items()}
 
@@ -341,14 +341,10 @@ class PosteriorAgent(Agent):
         drawn *= np.arange(len(leading)) < self._rng.choice(ranks, size=(self.mirrored, 1))
         away = np.r_[drawn @ leading, leading[:_LEADING]] @ root.T
         away *= self._rng.choice(_LENGTHS, size=len(away))[:, None]
-        expected = [
-            {view: wish.line.at(self._here + side * away) for view, wish in self._wishes.items()} for side in (1, -1)
-        ]
-        chosen = away[np.argsort(-self._worth(*expected), kind="stable")[: self.tried]]
+        line = self._likeliest.line
+        worth = self._likeliest.worth(line.at(self._here + away), line.at(self._here - away))
+        chosen = away[np.argsort(-worth, kind="stable")[: self.tried]]
         return self._around.coordinates.to_noise(np.concatenate((self._here + chosen, self._here - chosen)))
-
-    def _worth(self, first: dict[str, Array], second: dict[str, Array]) -> Array:
-        return self._likeliest.worth(first[self._followed], second[self._followed])
 
     def _question(self) -> tuple[Noise, Noise]:
         noise, _ = self._next

@@ -221,9 +221,8 @@ class Wish:
             first: features (pairs, components).
             second: as many others.
         """
-        slopes, offsets, noise, _ = self.forms(first, second, self.manner)
-        deviation = np.sqrt(((slopes @ self._covariance) * slopes).sum(axis=1) + noise**2)
-        meant = _below((slopes @ self._unknown + offsets) / deviation)
+        _, _, place = self._foreseen(first, second)
+        meant = _below(place)
         return self._view.least + (1 - 2 * self._view.least) * meant
 
     def foretold(self, first: Array, second: Array, answer: Preference) -> float:
@@ -235,6 +234,13 @@ class Wish:
         one, other = answer.label
         return float(one * np.log(chance) + other * np.log1p(-chance))
 
+    def _foreseen(self, first: Array, second: Array) -> tuple[Array, Array, Array]:
+        """What is believed of forms, noise included: covariances with the unknowns, variances, standardised means."""
+        slopes, offsets, noise, _ = self.forms(first, second, self.manner)
+        shared = slopes @ self._covariance
+        variance = (shared * slopes).sum(axis=1) + noise**2
+        return shared, variance, (slopes @ self._unknown + offsets) / np.sqrt(variance)
+
     def worth(self, first: Array, second: Array) -> Array:
         """What share of the spread along the line the answers to pairs are expected to take away.
 
@@ -245,10 +251,7 @@ class Wish:
             first: features (pairs, components).
             second: as many others.
         """
-        slopes, offsets, noise, _ = self.forms(first, second, self.manner)
-        shared = slopes @ self._covariance
-        variance = (shared * slopes).sum(axis=1) + noise**2
-        place = (slopes @ self._unknown + offsets) / np.sqrt(variance)
+        shared, variance, place = self._foreseen(first, second)
         told = np.exp(-(place**2)) / (2 * np.pi) / np.maximum(_below(place) * _below(-place), 1e-12)
         along = shared[:, : self._dimensions] @ self.line.matrix.T
         worth: Array = (along**2).sum(axis=1) / variance * told / self.spread
