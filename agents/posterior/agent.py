@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from agents.base import Agent, Noise
+from agents.posterior.contest import Contest
 from agents.posterior.ordinal import Array
 from agents.posterior.surroundings import Line, Surroundings
 from agents.posterior.wish import Asked, Wish
@@ -29,16 +30,11 @@ _SHIFT = 0.5
 # How firmly a line between two is held half-way, in shares of what the probes say.
 _HALFWAY = 0.1
 _REMEMBERED = 24
-# What its answer has to tell of which view is right, in units of e.
-_TOLD = 0.04
-# Answers before views disagree on anything, and after which there is less hurry to tell them apart.
-_BEGIN = 3
-_HURRY = 24
 
 _STATE = (
     "_wishes",
     "_asked",
-    "_foretold",
+    "_contest",
     "_learned",
     "_moved_at",
     "_manner_at",
@@ -51,19 +47,40 @@ _STATE = (
 """What an answer changes, beside the random numbers."""
 
 
+class Question(NamedTuple):
+    """What is asked next.
+
+    Attributes:
+        noise: (2, noise_dim).
+        features: of its media in each view, (2, components).
+        compares: of which views these are the recommendations, None where it is asked for another reason.
+    """
+
+    noise: Noise
+    features: dict[str, Array]
+    compares: tuple[str, str] | None
+
+
+class Found(NamedTuple):
+    """A place, (dimensions,), the features of its medium in each view, and how far it is from what is wanted."""
+
+    place: Array
+    features: dict[str, Array]
+    away: float
+
+
 class PosteriorAgent(Agent):
     """Believes in the noise of the wanted medium, by the ordinal answers so far, and narrows that belief down.
 
     Noise is looked at along the directions that change media most, w ~ N(0, I) before any answer. Each view of media
-    is a hypothesis of what the user goes by (`wish.Wish`). The likeliest is followed, by what views foretold of answers
-    to questions that are asked to tell them apart: those that a view chooses because it cannot foretell them cannot
-    refute it.
+    is a hypothesis of what the user goes by (`wish.Wish`), and one of them is followed: that whose recommendation the
+    user preferred when last asked to compare it with another view's (`contest.Contest`).
 
     - *Belief*: expectation propagation in a model of features that is linear in w: between the best line over the
       prior and the tangent at what is recommended, what fits media across the belief best, moved as the belief moves.
-    - *Question*: where several views may be right, now and then a pair about which they disagree most, of media that
-      are as unusual as each other; else the pair whose answer is expected to take away the largest share of the
-      belief's spread in features, among mirror images around what is recommended, along what is uncertain and matters.
+    - *Question*: now and then what two views recommend; else the pair whose answer is expected to take away the largest
+      share of the belief's spread in features, among mirror images around what is recommended, along what is uncertain
+      and matters.
     - *Recommendation*: the mean, as far as media follow it.
 
     Taking back one of the latest 24 answers costs as much as the answers after it.
@@ -71,7 +88,7 @@ class PosteriorAgent(Agent):
     Args:
         views: what users may go by, some of "values", "noise", "layout", "convolutions" and "deep", of which those that
             the media or tools do not have are left out; or similarities that describe media, such as "vit". The first
-            is followed until others are likelier.
+            is followed to begin with.
         dimensions: directions of noise, at most noise_dim.
         relinearise: answers between lines.
         narrow: spread in features, of 1 over the prior, below which the line over the whole prior is left.
@@ -80,8 +97,6 @@ class PosteriorAgent(Agent):
         mirrored: candidates for a question.
         tried: of these, how many are generated.
         manner_every: answers between looks for another manner, at least; a tenth of them where they are many.
-        compare_every: answers between questions that tell views apart, from the third on, and twice as many after 24.
-        first_lead: how much likelier the first view is than each other before any answer, in orders of e, at least 0.
         show: share of the other questions that show what is recommended, so that the user may say that this is it, in
             [0, 1].
 
@@ -91,7 +106,7 @@ class PosteriorAgent(Agent):
 
     def __init__(
         self,
-        views: Sequence[str] = ("values", "noise"),
+        views: Sequence[str] = ("noise", "values"),
         dimensions: int = 64,
         relinearise: int = 4,
         narrow: float = 0.5,
@@ -100,13 +115,11 @@ class PosteriorAgent(Agent):
         mirrored: int = 600,
         tried: int = 6,
         manner_every: int = 5,
-        compare_every: int = 3,
-        first_lead: float = 0.5,
         show: float = 0.0,
     ) -> None:
         super().__init__()
         numbers = {"dimensions": dimensions, "relinearise": relinearise, "probes": probes}
-        numbers |= {"mirrored": mirrored, "tried": tried, "manner_every": manner_every, "compare_every": compare_every}
+        numbers |= {"mirrored": mirrored, "tried": tried, "manner_every": manner_every}
         for name, number in numbers.items():
             if number < 1:
                 raise ValueError(f"{name} is {number}, expected at least 1")
@@ -114,8 +127,6 @@ class PosteriorAgent(Agent):
             raise ValueError(f"probes is {probes}, expected an even number: they lie on both sides of the mean")
         if not views or narrow <= 0 or bend < 0:
             raise ValueError(f"views are {views}, narrow {narrow}, bend {bend}; expected some, above 0, at least 0")
-        if first_lead < 0:
-            raise ValueError(f"first_lead is {first_lead}, expected at least 0")
         if not 0 <= show <= 1:
             raise ValueError(f"show is {show}, expected a share, in [0, 1]")
         self.views = tuple(views)
@@ -127,8 +138,6 @@ class PosteriorAgent(Agent):
         self.mirrored = mirrored
         self.tried = tried
         self.manner_every = manner_every
-        self.compare_every = compare_every
-        self.first_lead = first_lead
         self.show = show
 
     def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:
@@ -139,13 +148,12 @@ class PosteriorAgent(Agent):
             raise ValueError(f"none of the views {', '.join(self.views)} is there for these media; add 'values'")
         self._wishes = {name: Wish(view, self._around.lines[name]) for name, view in self._around.views.items()}
         self._asked = {view: Asked(self._around.features[view].shape[1]) for view in self._around.views}
-        # Logarithms of what views gave to answers that tell them apart.
-        self._foretold = dict.fromkeys(self._wishes, 0.0)
-        self._foretold[next(iter(self._foretold))] = self.first_lead
+        self._contest = Contest(list(self._wishes))
         # Answers, with those that a search begins again from.
         self._learned = self._moved_at = self._manner_at = 0
         self._here = np.zeros(dimensions)
-        self._recommend(self._here, self._around.look(self._around.coordinates.to_noise(self._here[None])), 0)
+        looks = self._around.look(self._around.coordinates.to_noise(self._here[None]))
+        self._recommend(self._here, {view: features[0] for view, features in looks.items()})
         self._before: list[dict[str, Any]] = []
         self._choose()
 
@@ -155,11 +163,7 @@ class PosteriorAgent(Agent):
         self._learned += 1
         looks = self._looked(answer.first, answer.second)
         recommended = self.destination
-        if self._around.are_samples(answer.first, answer.second):
-            self._foretold = {
-                view: told + self._wishes[view].foretold(looks[view][0], looks[view][1], answer.preference)
-                for view, told in self._foretold.items()
-            }
+        self._contest = self._judged(answer, looks)
         others = [
             side for side, noise in enumerate((answer.first, answer.second)) if not np.array_equal(noise, recommended)
         ]
@@ -175,20 +179,31 @@ class PosteriorAgent(Agent):
             self._manner_at = self._learned
         for view, wish in self._wishes.items():
             wish.learn(self._asked[view], manner_too=manner_too)
-        if self._learned - self._moved_at >= self.relinearise and self._likeliest.uncertainty < self.narrow:
+        if self._learned - self._moved_at >= self.relinearise and self._followed.uncertainty < self.narrow:
             self._move_lines()
-        likeliest = self._likeliest
-        self.metrics = {f"weight_{view}": weight for view, weight in self._weights.items()}
-        self.metrics |= {"spread": likeliest.uncertainty, **likeliest.manner._asdict()}
+        followed = self._followed
+        self.metrics = {f"follows_{view}": float(view == self._contest.followed) for view in self._wishes}
+        self.metrics |= {"spread": followed.uncertainty, **followed.manner._asdict()}
         self._settle()
         self._choose()
 
     def _looked(self, first: Noise, second: Noise) -> dict[str, Array]:
         """Features of a pair in each view, (2, components); those of the question are known."""
-        noise, features = self._next
-        if np.array_equal(noise, (first, second)):
-            return features
+        if np.array_equal(self._next.noise, (first, second)):
+            return self._next.features
         return self._around.look(np.stack((first, second)))
+
+    def _judged(self, answer: Answer, looks: dict[str, Array]) -> Contest:
+        """What an answer about media with these features, (2, components) in each view, says of views."""
+        contest = copy.copy(self._contest)
+        compares = self._next.compares
+        if compares is not None and np.array_equal(self._next.noise, (answer.first, answer.second)):
+            contest.decide(dict(zip(compares, answer.preference.label, strict=True)))
+        else:
+            contest.hear(
+                {view: self._wishes[view].foretold(pair[0], pair[1], answer.preference) for view, pair in looks.items()}
+            )
+        return contest
 
     def retract(self, ids: Sequence[int]) -> None:
         back = {int(number) for number in ids}
@@ -215,19 +230,8 @@ class PosteriorAgent(Agent):
             setattr(self, name, value)
 
     @property
-    def _weights(self) -> dict[str, float]:
-        """How likely each view is."""
-        told = np.array(list(self._foretold.values()))
-        shares = np.exp(told - told.max())
-        return dict(zip(self._foretold, (shares / shares.sum()).tolist(), strict=True))
-
-    @property
-    def _followed(self) -> str:
-        return max(self._foretold, key=self._foretold.__getitem__)
-
-    @property
-    def _likeliest(self) -> Wish:
-        return self._wishes[self._followed]
+    def _followed(self) -> Wish:
+        return self._wishes[self._contest.followed]
 
     def _move_lines(self) -> None:
         """Takes lines for the belief as it is, and measures with media across it what they leave out."""
@@ -256,68 +260,55 @@ class PosteriorAgent(Agent):
             wish.learn(self._asked[view], manner_too=False)
 
     def _settle(self) -> None:
-        """Goes towards the belief's mean as far as media come nearer to what is believed of them.
+        """Goes towards the belief's mean as far as media come nearer to what is believed of them."""
+        towards = self._towards(self._contest.followed)
+        if towards.away < self._followed.away(self._seen[self._contest.followed][None])[0]:
+            self._recommend(towards.place, towards.features)
+
+    def _towards(self, view: str) -> Found:
+        """What is nearest to what a view believes to be wanted, of some places on the way to its belief's mean.
 
         A line is right near where it was taken; a mean that it puts far from there may be anything.
         """
-        places = self._here + np.array(_WAYS)[:, None] * (self._likeliest.mean - self._here)
+        wish = self._wishes[view]
+        places = self._here + np.array(_WAYS)[:, None] * (wish.mean - self._here)
         looks = self._around.look(self._around.coordinates.to_noise(places))
-        distances = self._distances(looks[self._followed])
-        nearest = int(distances.argmin())
-        if distances[nearest] < self._distances(self._seen[self._followed][None])[0]:
-            self._recommend(places[nearest], looks, nearest)
+        away = wish.away(looks[view])
+        nearest = int(away.argmin())
+        return Found(places[nearest], {view: features[nearest] for view, features in looks.items()}, away[nearest])
 
-    def _distances(self, features: Array) -> Array:
-        """Squared, of features (batch, components) in the followed view from what is believed to be wanted."""
-        expected = self._likeliest.expected
-        distances: Array = ((features[:, : len(expected)] - expected) ** 2).sum(axis=1)
-        return distances
-
-    def _recommend(self, place: Array, looks: dict[str, Array], row: int) -> None:
-        """Goes to a place where media were looked at, and takes details of what is wanted to be as there."""
-        self._here, self._seen = place, {view: features[row] for view, features in looks.items()}
+    def _recommend(self, place: Array, features: dict[str, Array]) -> None:
+        """Goes to a place whose medium was looked at, and takes details of what is wanted to be as there."""
+        self._here, self._seen = place, features
         for view, wish in self._wishes.items():
             wish.details = self._seen[view][len(wish.line.offset) :]
 
     def _root(self) -> Array:
         """A square root of the belief's covariance."""
-        covariance = self._likeliest.covariance + _JITTER * np.eye(len(self._here))
+        covariance = self._followed.covariance + _JITTER * np.eye(len(self._here))
         return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
 
     def _choose(self) -> None:
-        """Finds the next question, and what is known of its media."""
-        telling = self._telling_apart() if self._is_time_to_compare() else None
-        self._next = telling or self._narrowing()
+        """Finds the next question."""
+        challenger = self._contest.challenger
+        comparison = None if challenger is None else self._comparison(challenger)
+        self._next = comparison or self._narrowing()
 
-    def _is_time_to_compare(self) -> bool:
-        every = self.compare_every * (1 if self._learned <= _HURRY else 2)
-        return len(self._wishes) > 1 and self._learned >= _BEGIN and self._learned % every == 0
-
-    def _telling_apart(self) -> tuple[Noise, dict[str, Array]] | None:
-        """The pair whose answer tells most of which view is right (Box and Hill 1967), and of what is wanted.
-
-        None where none tells enough of the former. Its media are as unusual as each other in every view: that anybody
-        prefers what is usual tells of no view.
-        """
-        samples = self._around.features
-        one, other = self._around.alike(self._rng)
-        if not len(one):
+    def _comparison(self, challenger: str) -> Question | None:
+        """What is recommended and what another view would recommend; None where that is the same."""
+        other = self._towards(challenger)
+        noise = self._around.coordinates.to_noise(np.stack((self._here, other.place)))
+        if np.array_equal(noise[0], noise[1]):
             return None
-        chances = np.stack(
-            [wish.chance(samples[view][one], samples[view][other]) for view, wish in self._wishes.items()]
-        )
-        weights = np.array(list(self._weights.values()))
-        told = _entropy(weights @ chances) - weights @ _entropy(chances)
-        telling = told > _TOLD
-        if not telling.any():
-            return None
-        one, other, told = one[telling], other[telling], told[telling]
-        followed = samples[self._followed]
-        best = int((told + self._likeliest.worth(followed[one], followed[other])).argmax())
-        pair = [one[best], other[best]]
-        return self._around.noise[pair], {view: features[pair] for view, features in samples.items()}
+        order = self._in_any_order([0, 1])
+        first, second = ((self._contest.followed, challenger)[side] for side in order)
+        pairs = {view: np.stack((features, other.features[view])) for view, features in self._seen.items()}
+        return Question(noise[order], {view: pair[order] for view, pair in pairs.items()}, (first, second))
 
-    def _narrowing(self) -> tuple[Noise, dict[str, Array]]:
+    def _in_any_order(self, pair: list[int]) -> list[int]:
+        return pair[:: 1 if self._rng.random() < 0.5 else -1]
+
+    def _narrowing(self) -> Question:
         """The pair that narrows the belief most."""
         media = self._mirror_images()
         looks = self._around.look(media)
@@ -326,43 +317,37 @@ class PosteriorAgent(Agent):
             media = np.concatenate((self.destination[None], media))
             looks = {view: np.concatenate((self._seen[view][None], features)) for view, features in looks.items()}
             one, other = np.zeros(len(media) - 1, dtype=np.int64), np.arange(1, len(media))
-        followed = looks[self._followed]
-        best = int(self._likeliest.worth(followed[one], followed[other]).argmax())
-        order = [int(one[best]), int(other[best])][:: 1 if self._rng.random() < 0.5 else -1]
-        return media[order], {view: features[order] for view, features in looks.items()}
+        features = looks[self._contest.followed]
+        best = int(self._followed.worth(features[one], features[other]).argmax())
+        order = self._in_any_order([int(one[best]), int(other[best])])
+        return Question(media[order], {view: pair[order] for view, pair in looks.items()}, None)
 
     def _mirror_images(self) -> Noise:
         """Noise on both sides of what is recommended, along what is uncertain, (2 · tried, noise_dim)."""
         root = self._root()
-        _, _, leading = np.linalg.svd(self._likeliest.line.matrix @ root, full_matrices=False)
+        _, _, leading = np.linalg.svd(self._followed.line.matrix @ root, full_matrices=False)
         drawn = self._rng.standard_normal((self.mirrored, len(leading)))
-        ranks = self._around.views[self._followed].ranks
+        ranks = self._around.views[self._contest.followed].ranks
         # Along few or more of the directions that matter. What seems not to matter stays as it is: it may, to the user.
         drawn *= np.arange(len(leading)) < self._rng.choice(ranks, size=(self.mirrored, 1))
         away = np.r_[drawn @ leading, leading[:_LEADING]] @ root.T
         away *= self._rng.choice(_LENGTHS, size=len(away))[:, None]
-        line = self._likeliest.line
-        worth = self._likeliest.worth(line.at(self._here + away), line.at(self._here - away))
+        line = self._followed.line
+        worth = self._followed.worth(line.at(self._here + away), line.at(self._here - away))
         chosen = away[np.argsort(-worth, kind="stable")[: self.tried]]
         return self._around.coordinates.to_noise(np.concatenate((self._here + chosen, self._here - chosen)))
 
     def _question(self) -> tuple[Noise, Noise]:
-        noise, _ = self._next
-        return noise[0], noise[1]
+        return self._next.noise[0], self._next.noise[1]
 
     @property
     def confidence(self) -> float:
         """The share of the spread in features over the prior that the answers have taken away."""
-        return float(np.clip(1.0 - self._likeliest.uncertainty, 0.0, 1.0))
+        return float(np.clip(1.0 - self._followed.uncertainty, 0.0, 1.0))
 
     @property
     def destination(self) -> Noise:
         return self._around.coordinates.to_noise(self._here[None])[0]
-
-
-def _entropy(chance: Array) -> Array:
-    entropy: Array = -(chance * np.log(chance) + (1 - chance) * np.log1p(-chance))
-    return entropy
 
 
 def between(far: Array, near: Array, away: Array, seen: Array) -> Array:

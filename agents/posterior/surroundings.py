@@ -7,7 +7,6 @@ from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.base import Noise
@@ -23,10 +22,6 @@ _POOL = 1500
 _SEED = 1500
 _BATCH = 64
 _RIDGE = 1e-6
-# Pairs of samples that are looked through for those as far from the middle as each other, and by what share of the mean
-# distance they may differ.
-_PAIRS = 20_000
-_ALIKE = 0.05
 # Of what is kept on disk: another one whenever it is computed otherwise.
 _VERSION = 1
 
@@ -116,25 +111,11 @@ class Surroundings:
         self.coordinates = Coordinates.of(generator, "principal", dimensions)
         noise = generator.sample_noise(_POOL, np.random.default_rng(_SEED))
         self.noise: Noise = noise.cpu().numpy()
-        self._samples = {sample.tobytes() for sample in self.noise}
         keys = _keys(generator, views, noise)
         self.kept = list(keys)
         self._bases = _bases(generator, views, noise, keys)
         self.features = {view.name: self._bases[view.name].pool for view in views}
-        self._lengths = [np.sqrt((features**2).sum(axis=1)) for features in self.features.values()]
         self.lines = {view.name: self._line(self.features[view.name][:, : view.components]) for view in views}
-
-    def alike(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Pairs of samples that are as unusual as each other in every view: places of the first and of the second."""
-        one, other = rng.integers(len(self.noise), size=(2, _PAIRS))
-        alike = np.ones(_PAIRS, dtype=bool)
-        for lengths in self._lengths:
-            alike &= np.abs(lengths[one] - lengths[other]) < _ALIKE * lengths.mean()
-        return one[alike], other[alike]
-
-    def are_samples(self, *noise: Noise) -> bool:
-        """Whether all of some noise, (noise_dim,) each, is of the samples."""
-        return all(one.astype(self.noise.dtype).tobytes() in self._samples for one in noise)
 
     def _line(self, features: Array) -> Line:
         """The best linear account of features (samples, components) over the whole prior."""

@@ -168,6 +168,11 @@ class Wish:
             tie=manner.tie / steepness,
         )
 
+    def away(self, features: Array) -> Array:
+        """Squared distances of features (batch, components) from where f* is believed to be, without details."""
+        away: Array = ((features[:, : len(self.expected)] - self.expected) ** 2).sum(axis=1)
+        return away
+
     def _by_unknown(self, by_feature: Array) -> Array:
         """Slopes by features (…, components) → by what is unknown of f*, (…, unknowns)."""
         scales = np.sqrt(self.line.residual[self._left_out])
@@ -226,13 +231,14 @@ class Wish:
         return self._view.least + (1 - 2 * self._view.least) * meant
 
     def foretold(self, first: Array, second: Array, answer: Preference) -> float:
-        """Logarithm of the chance of an answer about two media's features, (components,) each.
+        """How much better than a coin an answer about two media's features, (components,) each, was foretold, in
+        orders of e.
 
         A tie is half an answer of either kind; both-bad is none about which is preferred.
         """
         chance = float(self.chance(first[None], second[None])[0])
         one, other = answer.label
-        return float(one * np.log(chance) + other * np.log1p(-chance))
+        return float(one * np.log(2 * chance) + other * np.log(2 * (1 - chance)))
 
     def _foreseen(self, first: Array, second: Array) -> tuple[Array, Array, Array]:
         """What is believed of forms, noise included: covariances with the unknowns, variances, standardised means."""

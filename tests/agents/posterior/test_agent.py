@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,6 @@ from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGAN
 from tests.agents.conftest import ask, searched, take_back
 
 SMALL: dict[str, Any] = {"mirrored": 60, "tried": 3}
-
-
-def compares(agent: PosteriorAgent) -> bool:
-    """Whether the next question is asked to tell views apart."""
-    return agent._around.are_samples(*agent.act(None)[0])
 
 
 @pytest.mark.parametrize("teacher", ["oracle", "noisy"])
@@ -71,14 +67,13 @@ def test_taking_back_the_last_answers_looks_at_nothing_again(
         agent.retract([7])
 
 
-def test_views_are_weighed_by_what_they_foretold(
+def test_the_view_that_somebody_goes_by_is_followed_in_the_end(
     generator: StackGANGenerator, discriminator: StackGANDiscriminator
 ) -> None:
     agent = PosteriorAgent(views=("values", "layout", "deep"), **SMALL)
     searched(agent, generator, 30, tool=discriminator, discriminator=discriminator, similarity="discriminator")
-    weights = {name: value for name, value in agent.metrics.items() if name.startswith("weight_")}
-    assert sum(weights.values()) == pytest.approx(1)
-    assert max(weights, key=weights.__getitem__) == "weight_deep"
+    follows = {name: value for name, value in agent.metrics.items() if name.startswith("follows_")}
+    assert follows == {"follows_values": 0.0, "follows_layout": 0.0, "follows_deep": 1.0}
     # Without a discriminator there is no such view.
     searched(agent, generator, 2)
     assert set(agent._wishes) == {"values", "layout"}
@@ -97,65 +92,66 @@ def test_what_is_recommended_is_shown_as_often_as_is_told(show: float, generator
     assert shown == 20 * show if show in (0.0, 1.0) else 4 <= shown <= 16
 
 
-def test_views_are_told_apart_by_media_as_unusual_as_each_other(generator: StackGANGenerator) -> None:
-    agent = PosteriorAgent(**SMALL, compare_every=2)
+def test_what_views_recommend_is_compared_now_and_then(generator: StackGANGenerator) -> None:
+    agent = PosteriorAgent(**SMALL)
     env, _ = searched(agent, generator, 2)
-    told = []
+    compared = []
     for number in range(2, 40):
-        pair = agent._next[0]
-        looks = agent._around.look(pair)
-        if compares(agent):
-            told.append(number)
-            for view, features in looks.items():
-                lengths = np.linalg.norm(features, axis=1)
-                usual = np.linalg.norm(agent._around.features[view], axis=1).mean()
-                assert abs(lengths[0] - lengths[1]) < 0.051 * usual
-            chances = [wish.chance(*(looks[view][i : i + 1] for i in (0, 1))) for view, wish in agent._wishes.items()]
-            assert abs(chances[0] - chances[1]) > 0.1
-        before = dict(agent._foretold)
+        question = agent._next
+        if question.compares is not None:
+            compared.append(number)
+            assert set(question.compares) == {"noise", "values"}
+            shown = dict(zip(question.compares, question.noise, strict=True))
+            np.testing.assert_array_equal(shown.pop(agent._contest.followed), agent.destination)
+            ((other, noise),) = shown.items()
+            # Of what lies on the way to what the other view believes in, nothing is nearer to that.
+            wish = agent._wishes[other]
+            looks = agent._around.look(np.stack((noise, agent.destination)))[other]
+            assert wish.away(looks)[0] <= wish.away(looks)[1]
         ask(agent, env, 1, number)
-        assert (agent._foretold != before) == (number in told)
-    # Not before the third answer.
-    assert 4 <= told[0] <= 8
-    assert all(number % 2 == 0 for number in told)
-    assert all(number % 4 == 0 for number in told if number > 24)
+    assert 4 <= compared[0] <= 10
+    assert all(later - earlier > 4 for earlier, later in itertools.pairwise(compared))
 
 
-def test_an_answer_about_another_pair_says_nothing_of_which_view_is_right(generator: StackGANGenerator) -> None:
-    agent = PosteriorAgent(**SMALL, compare_every=1)
-    env, _ = searched(agent, generator, 2)
-    for number in range(2, 20):
-        if compares(agent):
+def test_the_view_whose_recommendation_is_preferred_is_followed(generator: StackGANGenerator) -> None:
+    agent = PosteriorAgent(**SMALL)
+    env, _ = searched(agent, generator, 4)
+    for number in range(4, 20):
+        if agent._next.compares is not None:
             break
         ask(agent, env, 1, number)
-    asked = agent.act(None)
-    before = dict(agent._foretold)
-    other = np.stack((agent.destination, asked[0, 1]))[None]
-    agent.observe(other, np.array([Preference.FIRST]), [20])
-    assert agent._foretold == before
-    # Whenever it comes, the answer to that question does.
-    agent.observe(asked, np.array([Preference.FIRST]), [21])
-    assert agent._foretold != before
+    asked, compares = agent.act(None), agent._next.compares
+    assert compares is not None
+    # An answer about another pair says nothing of it.
+    agent.observe(asked + np.float32(0.01), np.array([Preference.FIRST]), [20])
+    assert agent._contest.followed == "noise"
+    agent.retract([20])
+    agent.observe(asked, np.array([compares.index("values")]), [21])
+    assert agent._contest.followed == "values"
+    assert agent.metrics["follows_values"] == 1.0
+    agent.retract([21])
+    agent.observe(asked, np.array([compares.index("noise")]), [22])
+    assert agent._contest.followed == "noise"
 
 
-def test_one_view_is_never_told_apart(generator: StackGANGenerator) -> None:
+def test_one_view_is_never_compared(generator: StackGANGenerator) -> None:
     agent = PosteriorAgent(**SMALL, views=["values"])
     env, _ = searched(agent, generator, 6)
     for number in range(6, 20):
-        assert not compares(agent)
+        assert agent._next.compares is None
         ask(agent, env, 1, number)
 
 
 def test_somebody_who_goes_by_noise_is_found_out(generator: StackGANGenerator) -> None:
     """Answers are by distances between points in noise, which the distances of media differ from."""
-    agent = PosteriorAgent(**SMALL, compare_every=1)
+    agent = PosteriorAgent(**SMALL)
     agent.reset(generator, None, 3)
     wanted = agent._around.look(agent._around.noise[7:8])["noise"][0]
     for number in range(40):
         action = agent.act(None)
         far = [np.linalg.norm(agent._around.look(side[None])["noise"][0] - wanted) for side in action[0]]
         agent.observe(action, np.array([Preference.FIRST if far[0] < far[1] else Preference.SECOND]), [number])
-    assert agent.metrics["weight_noise"] > 0.7
+    assert agent.metrics["follows_noise"] == 1.0
     here = agent._around.look(agent.destination[None])["noise"][0]
     assert np.linalg.norm(here - wanted) < 0.4 * np.linalg.norm(wanted)
 
@@ -240,8 +236,6 @@ def test_media_of_another_kind_are_found_too(dtype: torch.dtype) -> None:
         ({"tried": 0}, "tried is 0, expected at least 1"),
         ({"narrow": 0.0}, "narrow 0.0"),
         ({"show": 1.5}, "show is 1.5, expected a share"),
-        ({"compare_every": 0}, "compare_every is 0, expected at least 1"),
-        ({"first_lead": -1.0}, "first_lead is -1.0, expected at least 0"),
     ],
 )
 def test_settings_out_of_range(told: dict[str, Any], message: str) -> None:
@@ -252,7 +246,7 @@ def test_settings_out_of_range(told: dict[str, Any], message: str) -> None:
 def test_a_similarity_is_a_view(generator: StackGANGenerator, discriminator: StackGANDiscriminator) -> None:
     agent = PosteriorAgent(**SMALL, views=["values", "discriminator"])
     searched(agent, generator, 12, tool=discriminator, discriminator=discriminator, similarity="discriminator")
-    assert set(agent.metrics) >= {"weight_values", "weight_discriminator"}
+    assert set(agent.metrics) >= {"follows_values", "follows_discriminator"}
     # It goes by angles: distances between features are those on the unit sphere, in other units.
     noise = agent._around.noise[:8]
     described = discriminator.features(generator.generate(torch.from_numpy(noise))).numpy()

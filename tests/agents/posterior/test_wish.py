@@ -126,9 +126,9 @@ def test_what_is_foretold_is_the_chance_of_an_answer() -> None:
     assert np.abs(chance - 0.5).mean() > 1.2 * np.abs(before - 0.5).mean()
     for place in range(3):
         pair = others.first[place], others.second[place]
-        assert wish.foretold(*pair, Preference.FIRST) == pytest.approx(np.log(chance[place]))
-        assert wish.foretold(*pair, Preference.SECOND) == pytest.approx(np.log(1 - chance[place]))
-        tie = 0.5 * np.log(chance[place] * (1 - chance[place]))
+        assert wish.foretold(*pair, Preference.FIRST) == pytest.approx(np.log(2 * chance[place]))
+        assert wish.foretold(*pair, Preference.SECOND) == pytest.approx(np.log(2 * (1 - chance[place])))
+        tie = 0.5 * np.log(4 * chance[place] * (1 - chance[place]))
         assert wish.foretold(*pair, Preference.BOTH_GOOD) == pytest.approx(tie)
         assert wish.foretold(*pair, Preference.BOTH_BAD) == 0.0
 
