@@ -13,8 +13,10 @@ from typing import Any, get_type_hints
 
 import gymnasium as gym
 import jsonargparse
+import torch
 import yaml
 from gymnasium.error import Error as GymnasiumError
+from jsonargparse.typing import PositiveInt
 from rich.console import Console
 from rich.markup import escape
 
@@ -54,6 +56,10 @@ def parser(kind: type[Agent], *, exit_on_error: bool = True) -> jsonargparse.Arg
     line.add_argument("--seed", type=int, default=0, help="of everything random")
     line.add_argument("--out", type=Path | None, default=None, help="the run's folder; runs/… unless told")
     line.add_argument("--quiet", type=bool, nargs="?", const=True, default=False, help="no progress bar")
+    # What is asked at once is small: threads cost more than they do.
+    line.add_argument(
+        "--threads", type=PositiveInt, default=1, help="PyTorch's; more help where a large generator is on the CPU"
+    )
     line.add_class_arguments(kind, "agent")
     line.add_class_arguments(
         PreferencePairsEnv, "env", skip={"pairs_per_step", "action", "render_mode"}, instantiate=False
@@ -166,6 +172,7 @@ def search(
         settings.pop(name, None)
     if settings["env"]["oracle"] != HUMAN:
         del settings["page"]
+    torch.set_num_threads(config.threads)
     agent = line.instantiate(config).agent
     with closing(_environment(settings)) as env:
         space: Any = env.unwrapped
