@@ -25,6 +25,8 @@ _JITTER = 1e-9
 _WAYS = (1.0, 0.6, 0.3, 0.1)
 # Of the answers that there were, how many more ask for another look at their manner.
 _MANNER_AGAIN = 0.1
+# As many for other lines.
+_LINES_AGAIN = 0.03
 # Of the mean of what a line leaves out, how much it is moved by: it is a mean of a few media.
 _SHIFT = 0.5
 # How firmly a line between two is held half-way, in shares of what the probes say.
@@ -94,9 +96,8 @@ class PosteriorAgent(Agent):
             the media or tools do not have are left out; or similarities that describe media, such as "vit". The first
             is followed to begin with.
         dimensions: directions of noise, at most noise_dim.
-        relinearise: answers between lines.
+        relinearise: answers between lines, at least; a thirtieth of them where they are many.
         narrow: spread in features, of 1 over the prior, below which the line over the whole prior is left.
-        bend: share of what a line was seen to leave out that it is thought to.
         probes: media by which that is measured, an even number.
         mirrored: candidates for a question.
         tried: of these, how many are generated.
@@ -114,7 +115,6 @@ class PosteriorAgent(Agent):
         dimensions: int = 64,
         relinearise: int = 4,
         narrow: float = 0.5,
-        bend: float = 0.3,
         probes: int = 16,
         mirrored: int = 600,
         tried: int = 6,
@@ -129,15 +129,14 @@ class PosteriorAgent(Agent):
                 raise ValueError(f"{name} is {number}, expected at least 1")
         if probes % 2:
             raise ValueError(f"probes is {probes}, expected an even number: they lie on both sides of the mean")
-        if not views or narrow <= 0 or bend < 0:
-            raise ValueError(f"views are {views}, narrow {narrow}, bend {bend}; expected some, above 0, at least 0")
+        if not views or narrow <= 0:
+            raise ValueError(f"views are {views}, narrow {narrow}; expected some, above 0")
         if not 0 <= show <= 1:
             raise ValueError(f"show is {show}, expected a share, in [0, 1]")
         self.views = tuple(views)
         self.dimensions = dimensions
         self.relinearise = relinearise
         self.narrow = narrow
-        self.bend = bend
         self.probes = probes
         self.mirrored = mirrored
         self.tried = tried
@@ -183,7 +182,8 @@ class PosteriorAgent(Agent):
             self._manner_at = self._learned
         for view, wish in self._wishes.items():
             wish.learn(self._asked[view], manner_too=manner_too)
-        if self._learned - self._moved_at >= self.relinearise and self._followed.uncertainty < self.narrow:
+        is_time = self._learned - self._moved_at >= max(self.relinearise, self._moved_at * _LINES_AGAIN)
+        if is_time and self._followed.uncertainty < self.narrow:
             self._move_lines()
         followed = self._followed
         self.metrics = {f"follows_{view}": float(view == self._contest.followed) for view in self._wishes}
@@ -238,7 +238,7 @@ class PosteriorAgent(Agent):
         return self._wishes[self._contest.followed]
 
     def _move_lines(self) -> None:
-        """Takes lines for the belief as it is, and measures with media across it what they leave out."""
+        """Takes lines for the belief as it is, by media across it."""
         self._moved_at = self._learned
         dimensions = len(self._here)
         looked = min(_TANGENT, dimensions)
@@ -254,13 +254,9 @@ class PosteriorAgent(Agent):
             near = far.copy()
             near[:, :looked] = ((features[:looked] - here) / _STEP).T
             matrix = between(far, near, away, seen)
-            left_out = seen - away @ matrix.T
-            variance = (left_out**2).mean(axis=0)
-            # So few media say how much is left out, not well of which features: half of it is as features vary at all.
-            typical = self._around.features[view][:, :count].var(axis=0)
-            residual = self.bend * (0.5 * variance + 0.5 * variance.sum() * typical / typical.sum())
-            offset = here - matrix @ self._here + _SHIFT * left_out.mean(axis=0)
-            wish.line = Line(matrix, offset, residual)
+            left_out = (seen - away @ matrix.T).mean(axis=0)
+            offset = here - matrix @ self._here + _SHIFT * left_out
+            wish.line = Line(matrix, offset, np.zeros(count))
             wish.learn(self._asked[view], manner_too=False)
 
     def _settle(self) -> None:
