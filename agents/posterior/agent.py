@@ -323,8 +323,7 @@ class PosteriorAgent(Agent):
         return Question(media[order], {view: pair[order] for view, pair in looks.items()}, None)
 
     def _mirror_images(self) -> Noise:
-        """Noise on both sides of what is recommended, (2 · pairs, noise_dim): the pairs that seem to tell most, or one
-        that the belief's draws are on the sides of."""
+        """Noise on both sides of what is recommended, (2 · pairs, noise_dim): what seems to tell most, or one draw."""
         root = self._root()
         drawn_after = self._around.views[self._contest.followed].drawn_after
         if drawn_after is not None and self._learned >= drawn_after:
