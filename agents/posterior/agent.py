@@ -20,6 +20,8 @@ _STEP = 0.02
 _TANGENT = 40
 _LENGTHS = (0.5, 1.0, 2.0)
 _LEADING = 12
+# Of steps that are drawn.
+_DRAWN = 0.7
 _JITTER = 1e-9
 # Of the way to the belief's mean.
 _WAYS = (1.0, 0.6, 0.3, 0.1)
@@ -323,11 +325,11 @@ class PosteriorAgent(Agent):
         return Question(media[order], {view: pair[order] for view, pair in looks.items()}, None)
 
     def _mirror_images(self) -> Noise:
-        """Noise on both sides of what is recommended, (2 · pairs, noise_dim): what seems to tell most, or one draw."""
+        """Noise on both sides of what is recommended, (2 · pairs, noise_dim): what seems to tell most, or a draw."""
         root = self._root()
         drawn_after = self._around.views[self._contest.followed].drawn_after
         if drawn_after is not None and self._learned >= drawn_after:
-            away = self._rng.standard_normal((1, len(root))) @ root.T
+            away = _DRAWN * self._rng.standard_normal((1, len(root))) @ root.T
         else:
             away = self._most_telling(root)
         return self._around.coordinates.to_noise(np.concatenate((self._here + away, self._here - away)))
