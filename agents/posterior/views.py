@@ -77,8 +77,8 @@ class Points(View):
     What somebody wants need not show in what media differ by most: a smile is a few pixels. Of any that varies evenly
     with noise, this is as good a view as another, and nothing is left out of a line through it. As it stands for what
     no other view explains, it never claims to tell all, is never sure of much, and asks along many directions. What it
-    is unsure of is a guide to questions only at first: later, choosing asks again and again about directions that the user
-    judges by in another way than it believes, and leaves the others as they are.
+    is unsure of is a guide to questions only at first: later, choosing asks again and again about directions that the
+    user judges by in another way than it believes, and leaves the others as they are.
     """
 
     name = "noise"
