@@ -20,15 +20,11 @@ _STEP = 0.02
 _TANGENT = 40
 _LENGTHS = (0.5, 1.0, 2.0)
 _LEADING = 12
-# Of steps that are drawn.
-_DRAWN = 0.7
 _JITTER = 1e-9
 # Of the way to the belief's mean.
 _WAYS = (1.0, 0.6, 0.3, 0.1)
 # Of the answers that there were, how many more ask for another look at their manner.
 _MANNER_AGAIN = 0.1
-# As many for other lines.
-_LINES_AGAIN = 0.03
 # Of the mean of what a line leaves out, how much it is moved by: it is a mean of a few media.
 _SHIFT = 0.5
 # How firmly a line between two is held half-way, in shares of what the probes say.
@@ -64,10 +60,6 @@ class Question(NamedTuple):
     features: dict[str, Array]
     compares: tuple[str, str] | None
 
-    def was_asked(self, answer: Answer) -> bool:
-        """Whether the answer is to this question: a search may be told of others, too."""
-        return np.array_equal(self.noise, (answer.first, answer.second))
-
 
 class Found(NamedTuple):
     """A place, (dimensions,), the features of its medium in each view, and how far it is from what is wanted."""
@@ -81,14 +73,14 @@ class PosteriorAgent(Agent):
     """Believes in the noise of the wanted medium, by the ordinal answers so far, and narrows that belief down.
 
     Noise is looked at along the directions that change media most, w ~ N(0, I) before any answer. Each view of media
-    is a hypothesis of what the user goes by (`wish.Wish`), and one of them is followed: that whose recommendations the
-    user has preferred, by odds, when asked to compare them with another view's (`contest.Contest`).
+    is a hypothesis of what the user goes by (`wish.Wish`), and one of them is followed: that whose recommendation the
+    user preferred when last asked to compare it with another view's (`contest.Contest`).
 
     - *Belief*: expectation propagation in a model of features that is linear in w: between the best line over the
       prior and the tangent at what is recommended, what fits media across the belief best, moved as the belief moves.
     - *Question*: now and then what two views recommend; else the pair whose answer is expected to take away the largest
       share of the belief's spread in features, among mirror images around what is recommended, along what is uncertain
-      and matters; late in noise, mirror images that are drawn from the belief.
+      and matters.
     - *Recommendation*: the mean, as far as media follow it.
 
     Taking back one of the latest 24 answers costs as much as the answers after it.
@@ -98,8 +90,9 @@ class PosteriorAgent(Agent):
             the media or tools do not have are left out; or similarities that describe media, such as "vit". The first
             is followed to begin with.
         dimensions: directions of noise, at most noise_dim.
-        relinearise: answers between lines, at least; a thirtieth of them where they are many.
+        relinearise: answers between lines.
         narrow: spread in features, of 1 over the prior, below which the line over the whole prior is left.
+        bend: share of what a line was seen to leave out that it is thought to.
         probes: media by which that is measured, an even number.
         mirrored: candidates for a question.
         tried: of these, how many are generated.
@@ -117,6 +110,7 @@ class PosteriorAgent(Agent):
         dimensions: int = 64,
         relinearise: int = 4,
         narrow: float = 0.5,
+        bend: float = 0.3,
         probes: int = 16,
         mirrored: int = 600,
         tried: int = 6,
@@ -131,14 +125,15 @@ class PosteriorAgent(Agent):
                 raise ValueError(f"{name} is {number}, expected at least 1")
         if probes % 2:
             raise ValueError(f"probes is {probes}, expected an even number: they lie on both sides of the mean")
-        if not views or narrow <= 0:
-            raise ValueError(f"views are {views}, narrow {narrow}; expected some, above 0")
+        if not views or narrow <= 0 or bend < 0:
+            raise ValueError(f"views are {views}, narrow {narrow}, bend {bend}; expected some, above 0, at least 0")
         if not 0 <= show <= 1:
             raise ValueError(f"show is {show}, expected a share, in [0, 1]")
         self.views = tuple(views)
         self.dimensions = dimensions
         self.relinearise = relinearise
         self.narrow = narrow
+        self.bend = bend
         self.probes = probes
         self.mirrored = mirrored
         self.tried = tried
@@ -166,7 +161,7 @@ class PosteriorAgent(Agent):
         self._before = [*self._before[1 - _REMEMBERED :], self._state()]
         self.rounds += 1
         self._learned += 1
-        looks = self._looked(answer)
+        looks = self._looked(answer.first, answer.second)
         recommended = self.destination
         self._contest = self._judged(answer, looks)
         others = [
@@ -184,8 +179,7 @@ class PosteriorAgent(Agent):
             self._manner_at = self._learned
         for view, wish in self._wishes.items():
             wish.learn(self._asked[view], manner_too=manner_too)
-        is_time = self._learned - self._moved_at >= max(self.relinearise, self._moved_at * _LINES_AGAIN)
-        if is_time and self._followed.uncertainty < self.narrow:
+        if self._learned - self._moved_at >= self.relinearise and self._followed.uncertainty < self.narrow:
             self._move_lines()
         followed = self._followed
         self.metrics = {f"follows_{view}": float(view == self._contest.followed) for view in self._wishes}
@@ -193,17 +187,17 @@ class PosteriorAgent(Agent):
         self._settle()
         self._choose()
 
-    def _looked(self, answer: Answer) -> dict[str, Array]:
-        """Features of its pair in each view, (2, components); those of the question are known."""
-        if self._next.was_asked(answer):
+    def _looked(self, first: Noise, second: Noise) -> dict[str, Array]:
+        """Features of a pair in each view, (2, components); those of the question are known."""
+        if np.array_equal(self._next.noise, (first, second)):
             return self._next.features
-        return self._around.look(np.stack((answer.first, answer.second)))
+        return self._around.look(np.stack((first, second)))
 
     def _judged(self, answer: Answer, looks: dict[str, Array]) -> Contest:
         """What an answer about media with these features, (2, components) in each view, says of views."""
         contest = copy.copy(self._contest)
         compares = self._next.compares
-        if compares is not None and self._next.was_asked(answer):
+        if compares is not None and np.array_equal(self._next.noise, (answer.first, answer.second)):
             contest.decide(dict(zip(compares, answer.preference.label, strict=True)))
         else:
             contest.hear(
@@ -240,7 +234,7 @@ class PosteriorAgent(Agent):
         return self._wishes[self._contest.followed]
 
     def _move_lines(self) -> None:
-        """Takes lines for the belief as it is, by media across it."""
+        """Takes lines for the belief as it is, and measures with media across it what they leave out."""
         self._moved_at = self._learned
         dimensions = len(self._here)
         looked = min(_TANGENT, dimensions)
@@ -256,9 +250,13 @@ class PosteriorAgent(Agent):
             near = far.copy()
             near[:, :looked] = ((features[:looked] - here) / _STEP).T
             matrix = between(far, near, away, seen)
-            left_out = (seen - away @ matrix.T).mean(axis=0)
-            offset = here - matrix @ self._here + _SHIFT * left_out
-            wish.line = Line(matrix, offset, np.zeros(count))
+            left_out = seen - away @ matrix.T
+            variance = (left_out**2).mean(axis=0)
+            # So few media say how much is left out, not well of which features: half of it is as features vary at all.
+            typical = self._around.features[view][:, :count].var(axis=0)
+            residual = self.bend * (0.5 * variance + 0.5 * variance.sum() * typical / typical.sum())
+            offset = here - matrix @ self._here + _SHIFT * left_out.mean(axis=0)
+            wish.line = Line(matrix, offset, residual)
             wish.learn(self._asked[view], manner_too=False)
 
     def _settle(self) -> None:
@@ -320,22 +318,13 @@ class PosteriorAgent(Agent):
             looks = {view: np.concatenate((self._seen[view][None], features)) for view, features in looks.items()}
             one, other = np.zeros(len(media) - 1, dtype=np.int64), np.arange(1, len(media))
         features = looks[self._contest.followed]
-        best = 0 if len(one) == 1 else int(self._followed.worth(features[one], features[other]).argmax())
+        best = int(self._followed.worth(features[one], features[other]).argmax())
         order = self._in_any_order([int(one[best]), int(other[best])])
         return Question(media[order], {view: pair[order] for view, pair in looks.items()}, None)
 
     def _mirror_images(self) -> Noise:
-        """Noise on both sides of what is recommended, (2 · pairs, noise_dim): what seems to tell most, or a draw."""
+        """Noise on both sides of what is recommended, along what is uncertain, (2 · tried, noise_dim)."""
         root = self._root()
-        drawn_after = self._around.views[self._contest.followed].drawn_after
-        if drawn_after is not None and self._learned >= drawn_after:
-            away = _DRAWN * self._rng.standard_normal((1, len(root))) @ root.T
-        else:
-            away = self._most_telling(root)
-        return self._around.coordinates.to_noise(np.concatenate((self._here + away, self._here - away)))
-
-    def _most_telling(self, root: Array) -> Array:
-        """Steps along what is uncertain and matters, (tried, dimensions), with a root of the belief's covariance."""
         _, _, leading = np.linalg.svd(self._followed.line.matrix @ root, full_matrices=False)
         drawn = self._rng.standard_normal((self.mirrored, len(leading)))
         ranks = self._around.views[self._contest.followed].ranks
@@ -345,8 +334,8 @@ class PosteriorAgent(Agent):
         away *= self._rng.choice(_LENGTHS, size=len(away))[:, None]
         line = self._followed.line
         worth = self._followed.worth(line.at(self._here + away), line.at(self._here - away))
-        chosen: Array = away[np.argsort(-worth, kind="stable")[: self.tried]]
-        return chosen
+        chosen = away[np.argsort(-worth, kind="stable")[: self.tried]]
+        return self._around.coordinates.to_noise(np.concatenate((self._here + chosen, self._here - chosen)))
 
     def _question(self) -> tuple[Noise, Noise]:
         return self._next.noise[0], self._next.noise[1]

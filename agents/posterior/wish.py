@@ -96,7 +96,10 @@ class Wish:
         self.log_evidence = 0.0
         self.details = np.zeros(0)
         self._dimensions = line.matrix.shape[1]
-        self._unknown, self._covariance = np.zeros(self._dimensions), np.eye(self._dimensions)
+        # Of these alone something is unknown beside w*.
+        self._left_out = np.flatnonzero(line.residual > _ROUNDING)
+        unknowns = self._dimensions + len(self._left_out)
+        self._unknown, self._covariance = np.zeros(unknowns), np.eye(unknowns)
         self._sites = Sites.none(0)
         self._noise = np.zeros(0)
         self.line = line
@@ -109,11 +112,6 @@ class Wish:
     @line.setter
     def line(self, line: Line) -> None:
         self._line = line
-        # Of these alone something is unknown beside w*, and what was believed of another line's rest is none of it.
-        self._left_out = np.flatnonzero(line.residual > _ROUNDING)
-        covariance = np.eye(self._dimensions + len(self._left_out))
-        covariance[: self._dimensions, : self._dimensions] = self.covariance
-        self._unknown, self._covariance = np.r_[self.mean, np.zeros(len(self._left_out))], covariance
         self._expect()
 
     def _expect(self) -> None:

@@ -48,23 +48,6 @@ def test_what_the_line_leaves_out_is_learned() -> None:
     assert 0.2 < np.linalg.norm(expected - wanted) / wish.spread**0.5 < 3
 
 
-def test_another_line_takes_over_what_is_believed_of_noise() -> None:
-    rng = np.random.default_rng(6)
-    of_features, exact = line(rng, 0.09), line(rng, 0.0)
-    wanted = exact.at(rng.standard_normal((1, 3)))[0]
-    wish = Wish(Layout(), of_features)
-    asked, _ = told(wanted, 150, rng)
-    wish.learn(asked, manner_too=False)
-    mean, covariance = wish.mean, wish.covariance
-    assert len(wish._unknown) == 3 + 6
-    wish.line = exact
-    assert len(wish._unknown) == 3
-    np.testing.assert_array_equal(wish.mean, mean)
-    np.testing.assert_array_equal(wish.covariance, covariance)
-    wish.learn(asked, manner_too=False)
-    assert np.linalg.norm(wish.expected - wanted) < 0.2 < np.linalg.norm(exact.at(mean[None])[0] - wanted)
-
-
 @pytest.mark.parametrize("of_manner", ["tie", "mistake"])
 def test_the_manner_is_found(of_manner: str) -> None:
     rng = np.random.default_rng(1)
