@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,28 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 def run(*arguments: str) -> None:
     main(["--config", ORIGINAL, *QUICK, *arguments])
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """PyTorch's number, put back afterwards."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_one_thread_unless_told(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.set_num_threads(3)
+    arguments = ["--env.generator", small, "--env.max_queries=4", "--env.goal=null"]
+    run(*arguments, "--out", str(tmp_path / "one"))
+    assert torch.get_num_threads() == 1
+    run(*arguments, "--out", str(tmp_path / "two"), "--threads=2")
+    assert torch.get_num_threads() == 2
+    with pytest.raises(SystemExit):
+        run(*arguments, "--out", str(tmp_path / "none"), "--threads=0")
+    assert "--threads" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_folder_of_a_run(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
