@@ -20,8 +20,6 @@ _STEP = 0.02
 _TANGENT = 40
 _LENGTHS = (0.5, 1.0, 2.0)
 _LEADING = 12
-# Of steps that are drawn.
-_DRAWN = 0.7
 _JITTER = 1e-9
 # Of the way to the belief's mean.
 _WAYS = (1.0, 0.6, 0.3, 0.1)
@@ -62,10 +60,6 @@ class Question(NamedTuple):
     features: dict[str, Array]
     compares: tuple[str, str] | None
 
-    def was_asked(self, answer: Answer) -> bool:
-        """Whether the answer is to this question: a search may be told of others, too."""
-        return np.array_equal(self.noise, (answer.first, answer.second))
-
 
 class Found(NamedTuple):
     """A place, (dimensions,), the features of its medium in each view, and how far it is from what is wanted."""
@@ -79,14 +73,14 @@ class PosteriorAgent(Agent):
     """Believes in the noise of the wanted medium, by the ordinal answers so far, and narrows that belief down.
 
     Noise is looked at along the directions that change media most, w ~ N(0, I) before any answer. Each view of media
-    is a hypothesis of what the user goes by (`wish.Wish`), and one of them is followed: that whose recommendations the
-    user has preferred, by odds, when asked to compare them with another view's (`contest.Contest`).
+    is a hypothesis of what the user goes by (`wish.Wish`), and one of them is followed: that whose recommendation the
+    user preferred when last asked to compare it with another view's (`contest.Contest`).
 
     - *Belief*: expectation propagation in a model of features that is linear in w: between the best line over the
       prior and the tangent at what is recommended, what fits media across the belief best, moved as the belief moves.
     - *Question*: now and then what two views recommend; else the pair whose answer is expected to take away the largest
       share of the belief's spread in features, among mirror images around what is recommended, along what is uncertain
-      and matters; late in noise, mirror images that are drawn from the belief.
+      and matters.
     - *Recommendation*: the mean, as far as media follow it.
 
     Taking back one of the latest 24 answers costs as much as the answers after it.
@@ -167,7 +161,7 @@ class PosteriorAgent(Agent):
         self._before = [*self._before[1 - _REMEMBERED :], self._state()]
         self.rounds += 1
         self._learned += 1
-        looks = self._looked(answer)
+        looks = self._looked(answer.first, answer.second)
         recommended = self.destination
         self._contest = self._judged(answer, looks)
         others = [
@@ -193,17 +187,17 @@ class PosteriorAgent(Agent):
         self._settle()
         self._choose()
 
-    def _looked(self, answer: Answer) -> dict[str, Array]:
-        """Features of its pair in each view, (2, components); those of the question are known."""
-        if self._next.was_asked(answer):
+    def _looked(self, first: Noise, second: Noise) -> dict[str, Array]:
+        """Features of a pair in each view, (2, components); those of the question are known."""
+        if np.array_equal(self._next.noise, (first, second)):
             return self._next.features
-        return self._around.look(np.stack((answer.first, answer.second)))
+        return self._around.look(np.stack((first, second)))
 
     def _judged(self, answer: Answer, looks: dict[str, Array]) -> Contest:
         """What an answer about media with these features, (2, components) in each view, says of views."""
         contest = copy.copy(self._contest)
         compares = self._next.compares
-        if compares is not None and self._next.was_asked(answer):
+        if compares is not None and np.array_equal(self._next.noise, (answer.first, answer.second)):
             contest.decide(dict(zip(compares, answer.preference.label, strict=True)))
         else:
             contest.hear(
@@ -324,22 +318,13 @@ class PosteriorAgent(Agent):
             looks = {view: np.concatenate((self._seen[view][None], features)) for view, features in looks.items()}
             one, other = np.zeros(len(media) - 1, dtype=np.int64), np.arange(1, len(media))
         features = looks[self._contest.followed]
-        best = 0 if len(one) == 1 else int(self._followed.worth(features[one], features[other]).argmax())
+        best = int(self._followed.worth(features[one], features[other]).argmax())
         order = self._in_any_order([int(one[best]), int(other[best])])
         return Question(media[order], {view: pair[order] for view, pair in looks.items()}, None)
 
     def _mirror_images(self) -> Noise:
-        """Noise on both sides of what is recommended, (2 · pairs, noise_dim): what seems to tell most, or a draw."""
+        """Noise on both sides of what is recommended, along what is uncertain, (2 · tried, noise_dim)."""
         root = self._root()
-        drawn_after = self._around.views[self._contest.followed].drawn_after
-        if drawn_after is not None and self._learned >= drawn_after:
-            away = _DRAWN * self._rng.standard_normal((1, len(root))) @ root.T
-        else:
-            away = self._most_telling(root)
-        return self._around.coordinates.to_noise(np.concatenate((self._here + away, self._here - away)))
-
-    def _most_telling(self, root: Array) -> Array:
-        """Steps along what is uncertain and matters, (tried, dimensions), with a root of the belief's covariance."""
         _, _, leading = np.linalg.svd(self._followed.line.matrix @ root, full_matrices=False)
         drawn = self._rng.standard_normal((self.mirrored, len(leading)))
         ranks = self._around.views[self._contest.followed].ranks
@@ -349,8 +334,8 @@ class PosteriorAgent(Agent):
         away *= self._rng.choice(_LENGTHS, size=len(away))[:, None]
         line = self._followed.line
         worth = self._followed.worth(line.at(self._here + away), line.at(self._here - away))
-        chosen: Array = away[np.argsort(-worth, kind="stable")[: self.tried]]
-        return chosen
+        chosen = away[np.argsort(-worth, kind="stable")[: self.tried]]
+        return self._around.coordinates.to_noise(np.concatenate((self._here + chosen, self._here - chosen)))
 
     def _question(self) -> tuple[Noise, Noise]:
         return self._next.noise[0], self._next.noise[1]

@@ -1,4 +1,4 @@
-"""Which of several views of media is followed: the one whose recommendations are preferred, by odds."""
+"""Which of several views of media is followed: the one whose recommendation was preferred when last compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SOONEST = 4
 _AHEAD = 0.5
 # What a comparison says of the two, and the least that views are thought of.
 _PREFERRED = 1.1
-_LEAST = -4.0
+_LEAST = -2.0
 
 
 class Contest:
@@ -24,7 +24,7 @@ class Contest:
     Views are ahead of the followed one, or behind, by logarithms of odds. A view comes nearer that foretells answers
     which the followed one could not foretell, for it has chosen the questions so. That alone is not enough: once it is
     ahead, or after a number of answers that doubles with every such defence, the user is asked to compare what both
-    recommend. Being preferred is odds, too: a view that is far behind has to be preferred more than once.
+    recommend.
 
     Args:
         views: by name; the first is followed to begin with.

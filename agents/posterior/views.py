@@ -27,8 +27,6 @@ class View(ABC):
     """How far the user may go by something else, as `ordinal.Manner` has it, to begin with and then found."""
     ranks: tuple[int, ...] = (2, 4, 8, 16)
     """Along how many of the leading directions of a belief questions are asked."""
-    drawn_after: int | None = None
-    """Answers after which questions are no longer chosen, but drawn from the belief; None where all are chosen."""
     least = 0.1
     """The least chance that it gives to any answer, when views are compared: somebody may have meant something else."""
 
@@ -76,15 +74,12 @@ class Points(View):
 
     What somebody wants need not show in what media differ by most: a smile is a few pixels. Of any that varies evenly
     with noise, this is as good a view as another, and nothing is left out of a line through it. As it stands for what
-    no other view explains, it never claims to tell all, is never sure of much, and asks along many directions. What it
-    is unsure of is a guide to questions only at first: later, choosing asks again and again about directions that the
-    user judges by in another way than it believes, and leaves the others as they are.
+    no other view explains, it never claims to tell all, is never sure of much, and asks along many directions.
     """
 
     name = "noise"
     mismatches = (0.1,)
     ranks = (8, 16, 32, 64)
-    drawn_after = 75
     least = 0.25
 
     def __init__(self, generator: Generator) -> None:

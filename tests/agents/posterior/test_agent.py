@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from agents.posterior import PosteriorAgent, views
+from agents.posterior import PosteriorAgent
 from agents.posterior.agent import between
 from agents.posterior.surroundings import Surroundings
-from agents.posterior.wish import Wish
 from pbg_env import Preference, PreferencePairsEnv, load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
 from tests.agents.conftest import ask, searched, take_back
@@ -155,31 +154,6 @@ def test_somebody_who_goes_by_noise_is_found_out(generator: StackGANGenerator) -
     assert agent.metrics["follows_noise"] == 1.0
     here = agent._around.look(agent.destination[None])["noise"][0]
     assert np.linalg.norm(here - wanted) < 0.4 * np.linalg.norm(wanted)
-
-
-def test_late_in_noise_a_question_is_drawn_and_not_chosen(
-    generator: StackGANGenerator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(views.Points, "drawn_after", 8)
-    agent = PosteriorAgent(views=("noise",), **SMALL)
-    agent.reset(generator, None, 3)
-    env = PreferencePairsEnv(1, generator, goal=None, teacher="noisy")
-    env.reset(seed=0)
-    ask(agent, env, 8)
-    looked: list[int] = []
-    look = Surroundings.look
-    monkeypatch.setattr(Surroundings, "look", lambda self, noise: looked.append(len(noise)) or look(self, noise))
-    monkeypatch.setattr(Wish, "worth", lambda *_: pytest.fail("it weighed more than one pair"))
-    steps = []
-    for number in range(8, 40):
-        first, second = agent.act(None)[0]
-        np.testing.assert_allclose((first + second) / 2, agent.destination, atol=1e-6)
-        steps.append((first - second) / 2)
-        ask(agent, env, 1, number)
-    # Of the last question beside the four places on the way to the belief's mean, nothing was generated twice.
-    assert looked[-1] == 2
-    # They are as long as the belief is wide, and along all of its directions.
-    assert np.linalg.matrix_rank(np.array(steps), tol=1e-3) == generator.noise_dim
 
 
 def test_between_two_lines_lies_what_was_seen() -> None:

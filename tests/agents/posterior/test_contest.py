@@ -47,11 +47,10 @@ def test_what_was_foretold_wrongly_is_forgotten_in_time() -> None:
     contest = Contest(["noise", "values"])
     for _ in range(50):
         contest.hear({"noise": 0.0, "values": -1.0})
-    assert contest.ahead == {"values": -4.0}
-    # Four comparisons are enough in any case.
-    for _ in range(3):
-        contest.decide(SECOND)
-        assert contest.followed == "noise"
+    assert contest.ahead == {"values": -2.0}
+    # Two comparisons are enough in any case.
+    contest.decide(SECOND)
+    assert contest.followed == "noise"
     contest.decide(SECOND)
     assert contest.followed == "values"
 
