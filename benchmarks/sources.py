@@ -16,21 +16,25 @@ import pbg_env
 _LENGTH = 24
 _WEIGHTS = "*.safetensors"
 _PACKAGE = Path(str(pbg_env.__file__)).parent
+# What no search with a simulated user runs.
+_APART = ("conformance.py", "generators/stackgan_v2/training/", "web/")
 
 
 def sources(settings: Any) -> str:
     """Hash of the code that a search runs and of the weights beside it, as this process first saw them.
 
-    That is `pbg_env` as a whole with its embedded weights, the search itself, and the modules that the settings name by
-    import path ("module.Class", "module:function"), with all of the project's and the user's own that these import.
+    That is `pbg_env` with its embedded weights (but for training, the person's page and the conformance tests), the
+    search itself, and the modules that the settings name by import path ("module.Class", "module:function"), with all
+    of the project's and the user's own that these import.
     What changes elsewhere leaves results valid.
 
     Args:
         settings: plain data, nested.
     """
     # Named without the folder of the checkout, of which there may be several.
-    files = {path.relative_to(_PACKAGE).as_posix(): path
-             for pattern in ("*.py", _WEIGHTS) for path in _PACKAGE.rglob(pattern)}  # fmt: skip
+    paths = [path for pattern in ("*.py", _WEIGHTS) for path in _PACKAGE.rglob(pattern)]
+    named = {path.relative_to(_PACKAGE).as_posix(): path for path in paths}
+    files = {name: path for name, path in named.items() if not name.startswith(_APART)}
     for root in {"benchmarks.cell", *_named_modules(settings)}:
         for module, path in _reached(root).items():
             files[module] = path

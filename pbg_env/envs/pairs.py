@@ -11,7 +11,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pbg_env.envs.searches import Batch, Pairs, Searches, one_hot
+from pbg_env.envs.asking import Pairs, one_hot
+from pbg_env.envs.searches import Batch, Searches
 from pbg_env.preference import NOT_ASKED, Preference
 
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,40 +15,25 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pbg_env.envs.asking import Pairs, answers_of
 from pbg_env.envs.interview import Interview
 from pbg_env.envs.spaces import ActionKind, action_space, noise_of_action
 from pbg_env.envs.wishes import Wish, Wishes, utilities
 from pbg_env.generators.base import Discriminator, Generator
 from pbg_env.generators.loading import EMBEDDED
 from pbg_env.generators.sharing import shared_discriminator, shared_generator
-from pbg_env.generators.showing import show
+from pbg_env.generators.showing import show, side_by_side
 from pbg_env.importing import demand_members
-from pbg_env.media import Medium
 from pbg_env.noise import clip_noise
 from pbg_env.oracles import Oracle, Person, UtilityOracle
 from pbg_env.oracles.teacher import Teacher
-from pbg_env.preference import NOT_ASKED, Preference
+from pbg_env.preference import NOT_ASKED
 from pbg_env.similarity import Similarity, SimilarityFunction
 
 Batch = dict[str, NDArray[Any]]
 """Arrays by name, each with the searches first."""
 
 RENDER_MODES = ("rgb_array",)
-
-
-class Pairs(NamedTuple):
-    """Pairs to ask, which belong to one search or several."""
-
-    owners: NDArray[np.int64]
-    """The search of each, (pairs,); those of one search stand in the order of asking."""
-    first: Tensor
-    """(pairs, *shape)."""
-    second: Tensor
-    """(pairs, *shape)."""
-    noise: NDArray[np.float32]
-    """Of first and second, (pairs, 2, noise_dim)."""
-    utilities: NDArray[np.float64] | None
-    """Of first and second, (pairs, 2), where they are known."""
 
 
 class Searches(ABC):
@@ -326,12 +311,8 @@ class Searches(ABC):
 
         Black where there is no medium, None, yet.
         """
-        target, medium = self.wish(index).target, self.generator.media
-        shown = list(media) if target is None else [*media, target]
-        frames = [_black(medium) if one is None else medium.frame(one) for one in shown]
-        gap = np.full((frames[0].shape[0], max(2, frames[0].shape[1] // 32), 3), 255, dtype=np.uint8)
-        pieces = [piece for frame in frames for piece in (gap, frame)][1:]
-        return np.concatenate(pieces, axis=1)
+        target = self.wish(index).target
+        return side_by_side(self.generator.media, media if target is None else [*media, target])
 
     @abstractmethod
     def render(self, index: int) -> NDArray[np.uint8]:
@@ -376,13 +357,12 @@ class Searches(ABC):
         oracle = self.wish(pairs.owners[0]).oracle
         groups = [(index, np.flatnonzero(pairs.owners == index)) for index in dict.fromkeys(pairs.owners.tolist())]
         if isinstance(oracle, UtilityOracle) and oracle.teacher.is_exact:
-            assert pairs.utilities is not None
             # Such answers depend on nothing that belongs to a search.
-            answers = oracle.answer(pairs.utilities[:, 0], pairs.utilities[:, 1], self._teacher_stream(0))
+            answers = answers_of(oracle, pairs, self._teacher_stream(0))
         else:
             answers = np.empty(len(pairs.owners), dtype=np.int64)
             for index, places in groups:
-                answers[places] = self._ask_one(index, places, pairs)
+                answers[places] = self._ask_one(index, pairs.at(places))
         if self._interview is None:
             for index, places in groups:
                 self._ids[index] = NOT_ASKED
@@ -393,26 +373,14 @@ class Searches(ABC):
                 self._shown[index] = torch.stack((pairs.first[places], pairs.second[places]), dim=1)
         return answers
 
-    def _ask_one(self, index: int, places: NDArray[np.int64], pairs: Pairs) -> NDArray[np.int64]:
-        oracle, rng = self.wish(index).oracle, self._teacher_stream(index)
-        if isinstance(oracle, UtilityOracle):
-            assert pairs.utilities is not None
-            return oracle.answer(pairs.utilities[places, 0], pairs.utilities[places, 1], rng)
-        if self._interview is not None:
-            reply = self._interview.ask(pairs.noise[places], pairs.first[places], pairs.second[places])
-            self._queries[index] = len(self._interview.standing)
-            self._ids[index] = NOT_ASKED
-            self._ids[index, : len(places)] = reply.ids
-            return reply.answers
-        answers = np.asarray(oracle.compare(pairs.first[places], pairs.second[places], rng))
-        # Truth values would pass for numbers, and "first is better" would mean SECOND.
-        is_whole = np.issubdtype(answers.dtype, np.integer)
-        if not is_whole or answers.shape != places.shape or not np.isin(answers, list(Preference)).all():
-            raise ValueError(
-                f"the oracle {type(oracle).__name__} answered {answers.tolist()} to {len(places)} pairs; expected as "
-                f"many values of Preference, whole numbers from 0 to 3"
-            )
-        return answers.astype(np.int64)
+    def _ask_one(self, index: int, pairs: Pairs) -> NDArray[np.int64]:
+        if self._interview is None:
+            return answers_of(self.wish(index).oracle, pairs, self._teacher_stream(index))
+        reply = self._interview.ask(pairs.noise, pairs.first, pairs.second)
+        self._queries[index] = len(self._interview.standing)
+        self._ids[index] = NOT_ASKED
+        self._ids[index, : len(pairs.owners)] = reply.ids
+        return reply.answers
 
     def _teacher_stream(self, index: int) -> np.random.Generator:
         streams = self._streams[index]
@@ -440,12 +408,3 @@ class Searches(ABC):
 
     def _spent(self) -> NDArray[np.float32]:
         return (self._queries[:, None] / self.max_queries).astype(np.float32)
-
-
-def one_hot(answers: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Answers (…) → (…, 4); all zeros where a pair was not asked."""
-    return (answers[..., None] == np.arange(len(Preference))).astype(np.float32)
-
-
-def _black(medium: Medium) -> NDArray[np.uint8]:
-    return np.zeros_like(medium.frame(torch.zeros(medium.shape)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pbg_env.generators.base import Generator
-from pbg_env.media import as_perceived
+from pbg_env.media import Medium, as_perceived
 
 
 @torch.no_grad()
@@ -28,6 +30,18 @@ def show(generator: Generator, noise: NDArray[np.floating] | Tensor) -> Tensor:
             f"out of memory on {generator.device} while making {len(noise)} media at once; use a smaller num_envs, "
             f"pairs_per_step or batch of noise (half of it may do), or another device"
         ) from error
+
+
+def side_by_side(medium: Medium, media: Sequence[Tensor | None]) -> NDArray[np.uint8]:
+    """Frames of media (*shape) with white between them, (height, width, 3); black where there is none yet."""
+    frames = [_black(medium) if one is None else medium.frame(one) for one in media]
+    gap = np.full((frames[0].shape[0], max(2, frames[0].shape[1] // 32), 3), 255, dtype=np.uint8)
+    pieces = [piece for frame in frames for piece in (gap, frame)][1:]
+    return np.concatenate(pieces, axis=1)
+
+
+def _black(medium: Medium) -> NDArray[np.uint8]:
+    return np.zeros_like(medium.frame(torch.zeros(medium.shape)))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -53,16 +53,28 @@ def test_what_is_imported_and_the_weights_beside_it_count(name: str, counts: boo
     assert (seen(package) != before) == counts
 
 
-def test_the_environment_and_the_search_itself_count(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("noise.py", True),
+        ("envs/searches.py", True),
+        ("assets/avatars_generator.safetensors", True),
+        ("generators/stackgan_v2/training/trainer.py", False),
+        ("web/server.py", False),
+        ("conformance.py", False),
+    ],
+)
+def test_the_environment_counts_but_for_what_no_simulated_search_runs(
+    name: str, counts: bool, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = seen(package)
     copy = tmp_path / "pbg_env"
     shutil.copytree(sources_module._PACKAGE, copy)
     monkeypatch.setattr(sources_module, "_PACKAGE", copy)
     assert seen(package) == before
-    (copy / "noise.py").write_text("")
-    assert seen(package) != before
+    assert (copy / name).is_file()
+    (copy / name).write_text("")
+    assert (seen(package) != before) == counts
 
 
 def test_another_strategy_is_no_other_code() -> None:

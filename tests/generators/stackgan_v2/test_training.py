@@ -203,8 +203,26 @@ class TestTraining:
         train(str(folder), Recipe(steps=1, r1=1.0, **TINY), out=tmp_path / "run", **settings)
         with pytest.raises(ValueError, match=r"has done 1 of 1 steps; give more with --recipe\.steps"):
             train(str(folder), resume=tmp_path / "run", **settings)
-        snapshot = train(str(folder), Recipe(steps=2), resume=tmp_path / "run", **settings)
+        snapshot = train(str(folder), {"steps": 2}, resume=tmp_path / "run", **settings)
         assert read_state(snapshot)["recipe"] == asdict(Recipe(steps=2, r1=1.0, **TINY))
+        with pytest.raises(ValueError, match=r"was begun with --recipe\.r1 1\.0, and goes on so; leave that out, or"):
+            train(str(folder), Recipe(steps=3, **TINY), resume=tmp_path / "run", **settings)
+        assert read_state(latest_snapshot(tmp_path / "run" / "snapshots"))["step"] == 2
+
+    def test_on_the_command_line_only_what_is_told_counts(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = tmp_path / "run"
+        train(str(folder), Recipe(steps=1, r1=1.0, **TINY), out=run, workers=0, device="cpu")
+        line = ["training", "--data", str(folder), "--resume", str(run), "--workers=0", "--device=cpu"]
+        # The default is told as well as any other number.
+        monkeypatch.setattr(sys, "argv", [*line, "--recipe.r1=0"])
+        with pytest.raises(SystemExit, match=r"error: .*run was begun with --recipe\.r1 1\.0, and goes on so"):
+            main()
+        monkeypatch.setattr(sys, "argv", [*line, "--recipe.steps=2", "--recipe.r1=1"])
+        main()
+        state = read_state(latest_snapshot(run / "snapshots"))
+        assert (state["step"], state["recipe"]) == (2, asdict(Recipe(steps=2, r1=1.0, **TINY)))
 
     def test_snapshots_load_as_generator_and_discriminators(self, folder: Path, tmp_path: Path) -> None:
         recipe = Recipe(scales=2, steps=1, residual_blocks=1, **TINY | {"gf_dim": 2})

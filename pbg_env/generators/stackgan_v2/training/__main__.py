@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import jsonargparse
 import torch
@@ -26,7 +28,7 @@ _SAMPLES = 64
 
 def train(
     data: str,
-    recipe: Recipe = Recipe(),
+    recipe: Recipe | Mapping[str, Any] | None = None,
     out: Path | None = None,
     resume: Path | None = None,
     snapshot_every: int = 2000,
@@ -39,10 +41,11 @@ def train(
 
     Args:
         data: a folder of pictures (subfolders included), or "avatars" for drawn portraits.
-        recipe: what shapes the weights.
+        recipe: what shapes the weights, whole or some of its fields; the others are as in the run to go on with, or as
+            they are unless told.
         out: the run's folder; runs/training_… unless told.
-        resume: the folder of a run to go on with from its newest snapshot, exactly. Its recipe is taken over, but for
-            `steps` where they are given.
+        resume: the folder of a run to go on with from its newest snapshot, exactly; of its recipe `steps` alone may be
+            others.
         snapshot_every: steps between snapshots.
         keep: how many of the newest snapshots stay.
         workers: processes that read and prepare pictures.
@@ -51,19 +54,21 @@ def train(
 
     Returns:
         The folder of the last snapshot.
+
+    Raises:
+        DataError: there are no such pictures, or too few.
+        FileNotFoundError: there is no run to go on with.
+        ValueError: a number out of range, a run that is done, or another recipe for it.
     """
     if threads:
         torch.set_num_threads(threads)
     place = resolve_device(device)
+    told = asdict(recipe) if isinstance(recipe, Recipe) else dict(recipe or {})
     state = None
     if resume is not None:
         state = read_state(latest_snapshot(resume / "snapshots"))
-        asked = {} if recipe.steps == Recipe().steps else {"steps": recipe.steps}
-        recipe = Recipe(**state["recipe"] | asked)
-        if state["step"] >= recipe.steps:
-            raise ValueError(
-                f"{resume} has done {state['step']} of {recipe.steps} steps; give more with --recipe.steps"
-            )
+        told = _taken_over(resume, state, told)
+    recipe = Recipe(**told)
     folder = resume or out or Path("runs") / time.strftime("training_%Y-%m-%d_%H-%M-%S")
     trainer = Trainer(recipe, place)
     if state is not None:
@@ -97,6 +102,21 @@ def train(
     return snapshot
 
 
+def _taken_over(run: Path, state: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe of a run in this state, with as many steps as are told."""
+    recipe: dict[str, Any] = state["recipe"]
+    others = [name for name, value in told.items() if name != "steps" and value != recipe[name]]
+    if others:
+        raise ValueError(
+            f"{run} was begun with {', '.join(f'--recipe.{name} {recipe[name]}' for name in others)}, and goes on so; "
+            f"leave that out, or begin another run with --out instead of --resume"
+        )
+    steps = told.get("steps", recipe["steps"])
+    if state["step"] >= steps:
+        raise ValueError(f"{run} has done {state['step']} of {steps} steps; give more with --recipe.steps")
+    return recipe | {"steps": steps}
+
+
 def _save(trainer: Trainer, folder: Path, keep: int, writer: SummaryWriter) -> Path:
     generator = trainer.averaged_generator()
     noise = sample_noise_tensor(_SAMPLES, trainer.recipe.z_dim, torch.Generator().manual_seed(0))
@@ -113,8 +133,21 @@ def _save(trainer: Trainer, folder: Path, keep: int, writer: SummaryWriter) -> P
 
 
 def main() -> None:
+    line = jsonargparse.ArgumentParser(
+        prog="python -m pbg_env.generators.stackgan_v2.training",
+        description="Trains StackGAN-v2 without conditions on your pictures.",
+    )
+    line.add_argument("--config", action="config", help="a YAML file with these options")
+    line.add_class_arguments(Recipe, "recipe")
+    line.add_function_arguments(train, as_group=False, skip={"recipe"})
+    told = line.parse_args(defaults=False).get("recipe", jsonargparse.Namespace())
+    options = line.parse_args()
     try:
-        jsonargparse.auto_cli(train, as_positional=False)
+        train(
+            options.data,
+            vars(told),
+            **{name: value for name, value in vars(options).items() if name not in ("config", "data", "recipe")},
+        )
     except (DataError, FileNotFoundError, ValueError) as error:
         sys.exit(f"error: {error}")
 
