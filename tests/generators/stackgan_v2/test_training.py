@@ -208,6 +208,8 @@ class TestTraining:
         with pytest.raises(ValueError, match=r"was begun with --recipe\.r1 1\.0, and goes on so; leave that out, or"):
             train(str(folder), Recipe(steps=3, **TINY), resume=tmp_path / "run", **settings)
         assert read_state(latest_snapshot(tmp_path / "run" / "snapshots"))["step"] == 2
+        with pytest.raises(ValueError, match=r"a recipe has no stpes; it has scales, gf_dim, .*steps"):
+            train(str(folder), {"stpes": 3}, resume=tmp_path / "run", **settings)
 
     def test_on_the_command_line_only_what_is_told_counts(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -58,12 +58,14 @@ def train(
     Raises:
         DataError: there are no such pictures, or too few.
         FileNotFoundError: there is no run to go on with.
-        ValueError: a number out of range, a run that is done, or another recipe for it.
+        ValueError: an unknown field, a number out of range, a run that is done, or another recipe for it.
     """
     if threads:
         torch.set_num_threads(threads)
     place = resolve_device(device)
     told = asdict(recipe) if isinstance(recipe, Recipe) else dict(recipe or {})
+    if unknown := told.keys() - asdict(Recipe()).keys():
+        raise ValueError(f"a recipe has no {', '.join(sorted(unknown))}; it has {', '.join(asdict(Recipe()))}")
     state = None
     if resume is not None:
         state = read_state(latest_snapshot(resume / "snapshots"))
