@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ def train(
 
     Args:
         data: a folder of pictures (subfolders included), or "avatars" for drawn portraits.
-        recipe: what shapes the weights, whole or some of its fields; the others are as in the run to go on with, or as
-            they are unless told.
+        recipe: what shapes the weights, whole or some of its fields; the others are as in the run to go on with, or
+            the defaults.
         out: the run's folder; runs/training_… unless told.
         resume: the folder of a run to go on with from its newest snapshot, exactly; of its recipe `steps` alone may be
             others.
@@ -64,13 +64,15 @@ def train(
         torch.set_num_threads(threads)
     place = resolve_device(device)
     told = asdict(recipe) if isinstance(recipe, Recipe) else dict(recipe or {})
-    if unknown := told.keys() - asdict(Recipe()).keys():
-        raise ValueError(f"a recipe has no {', '.join(sorted(unknown))}; it has {', '.join(asdict(Recipe()))}")
+    names = [field.name for field in fields(Recipe)]
+    if unknown := told.keys() - set(names):
+        raise ValueError(f"a recipe has no {', '.join(sorted(unknown))}; it has {', '.join(names)}")
     state = None
-    if resume is not None:
+    if resume is None:
+        recipe = Recipe(**told)
+    else:
         state = read_state(latest_snapshot(resume / "snapshots"))
-        told = _taken_over(resume, state, told)
-    recipe = Recipe(**told)
+        recipe = _taken_over(resume, state, told)
     folder = resume or out or Path("runs") / time.strftime("training_%Y-%m-%d_%H-%M-%S")
     trainer = Trainer(recipe, place)
     if state is not None:
@@ -104,19 +106,19 @@ def train(
     return snapshot
 
 
-def _taken_over(run: Path, state: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+def _taken_over(run: Path, state: Mapping[str, Any], told: Mapping[str, Any]) -> Recipe:
     """The recipe of a run in this state, with as many steps as are told."""
-    recipe: dict[str, Any] = state["recipe"]
-    others = [name for name, value in told.items() if name != "steps" and value != recipe[name]]
+    begun = Recipe(**state["recipe"])
+    others = [name for name, value in told.items() if name != "steps" and value != getattr(begun, name)]
     if others:
         raise ValueError(
-            f"{run} was begun with {', '.join(f'--recipe.{name} {recipe[name]}' for name in others)}, and goes on so; "
-            f"leave that out, or begin another run with --out instead of --resume"
+            f"{run} was begun with {', '.join(f'--recipe.{name} {getattr(begun, name)}' for name in others)}, and goes "
+            f"on so; leave that out, or begin another run with --out instead of --resume"
         )
-    steps = told.get("steps", recipe["steps"])
-    if state["step"] >= steps:
-        raise ValueError(f"{run} has done {state['step']} of {steps} steps; give more with --recipe.steps")
-    return recipe | {"steps": steps}
+    recipe = replace(begun, steps=told.get("steps", begun.steps))
+    if state["step"] >= recipe.steps:
+        raise ValueError(f"{run} has done {state['step']} of {recipe.steps} steps; give more with --recipe.steps")
+    return recipe
 
 
 def _save(trainer: Trainer, folder: Path, keep: int, writer: SummaryWriter) -> Path:
@@ -142,14 +144,12 @@ def main() -> None:
     line.add_argument("--config", action="config", help="a YAML file with these options")
     line.add_class_arguments(Recipe, "recipe")
     line.add_function_arguments(train, as_group=False, skip={"recipe"})
-    told = line.parse_args(defaults=False).get("recipe", jsonargparse.Namespace())
-    options = line.parse_args()
+    # What is not told is left to `train`, which has the same defaults.
+    told = vars(line.parse_args(defaults=False))
+    recipe = vars(told.pop("recipe", jsonargparse.Namespace()))
+    told.pop("config", None)
     try:
-        train(
-            options.data,
-            vars(told),
-            **{name: value for name, value in vars(options).items() if name not in ("config", "data", "recipe")},
-        )
+        train(recipe=recipe, **told)
     except (DataError, FileNotFoundError, ValueError) as error:
         sys.exit(f"error: {error}")
 
