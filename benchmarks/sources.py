@@ -25,8 +25,7 @@ def sources(settings: Any) -> str:
 
     That is `pbg_env` with its embedded weights (but for training, the person's page and the conformance tests), the
     search itself, and the modules that the settings name by import path ("module.Class", "module:function"), with all
-    of the project's and the user's own that these import.
-    What changes elsewhere leaves results valid.
+    of the project's and the user's own that these import. What changes elsewhere leaves results valid.
 
     Args:
         settings: plain data, nested.

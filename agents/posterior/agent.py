@@ -18,7 +18,8 @@ from pbg_env import Answer, Discriminator, Generator, Preference
 _STEP = 0.02
 # Along the others media change too little for their tangents to matter.
 _TANGENT = 40
-_LENGTHS = (0.5, 1.0, 2.0)
+# Of how far questions reach.
+_LENGTHS = (0.25, 0.5, 1.0)
 _LEADING = 12
 _JITTER = 1e-9
 # Of the way to the belief's mean.
@@ -327,11 +328,11 @@ class PosteriorAgent(Agent):
         root = self._root()
         _, _, leading = np.linalg.svd(self._followed.line.matrix @ root, full_matrices=False)
         drawn = self._rng.standard_normal((self.mirrored, len(leading)))
-        ranks = self._around.views[self._contest.followed].ranks
+        view = self._around.views[self._contest.followed]
         # Along few or more of the directions that matter. What seems not to matter stays as it is: it may, to the user.
-        drawn *= np.arange(len(leading)) < self._rng.choice(ranks, size=(self.mirrored, 1))
+        drawn *= np.arange(len(leading)) < self._rng.choice(view.ranks, size=(self.mirrored, 1))
         away = np.r_[drawn @ leading, leading[:_LEADING]] @ root.T
-        away *= self._rng.choice(_LENGTHS, size=len(away))[:, None]
+        away *= view.reach * self._rng.choice(_LENGTHS, size=len(away))[:, None]
         line = self._followed.line
         worth = self._followed.worth(line.at(self._here + away), line.at(self._here - away))
         chosen = away[np.argsort(-worth, kind="stable")[: self.tried]]

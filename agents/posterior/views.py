@@ -27,6 +27,8 @@ class View(ABC):
     """How far the user may go by something else, as `ordinal.Manner` has it, to begin with and then found."""
     ranks: tuple[int, ...] = (2, 4, 8, 16)
     """Along how many of the leading directions of a belief questions are asked."""
+    reach = 2.0
+    """How far the media of a question lie from what is recommended, at most, in deviations of the belief."""
     least = 0.1
     """The least chance that it gives to any answer, when views are compared: somebody may have meant something else."""
 
@@ -74,12 +76,14 @@ class Points(View):
 
     What somebody wants need not show in what media differ by most: a smile is a few pixels. Of any that varies evenly
     with noise, this is as good a view as another, and nothing is left out of a line through it. As it stands for what
-    no other view explains, it never claims to tell all, is never sure of much, and asks along many directions.
+    no other view explains, it never claims to tell all, is never sure of much, and asks along many directions,
+    about media that are near: what the user goes by bends between far ones, in ways that it knows nothing of.
     """
 
     name = "noise"
     mismatches = (0.1,)
     ranks = (8, 16, 32, 64)
+    reach = 0.7
     least = 0.25
 
     def __init__(self, generator: Generator) -> None:

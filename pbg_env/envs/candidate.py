@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pbg_env.envs.asking import Pairs, one_hot
 from pbg_env.envs.searches import Batch, Searches
+from pbg_env.generators.showing import black
 from pbg_env.noise import NOISE_BOUND, sample_noise
 from pbg_env.preference import NOT_ASKED, Preference
 
@@ -41,8 +42,7 @@ class CandidateSearches(Searches):
             "spent": spaces.Box(0.0, 1.0, (1,), np.float32),
         }
         if self.observe_media:
-            # Frames of every medium have one shape; a picture's is known without generating one.
-            frame = self.generator.media.frame(torch.zeros(self.generator.media.shape)).shape
+            frame = black(self.generator.media).shape
             observed["incumbent_media"] = spaces.Box(0, 255, frame, np.uint8)
             observed["candidate_media"] = spaces.Box(0, 255, frame, np.uint8)
         return spaces.Dict(observed)

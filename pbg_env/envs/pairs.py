@@ -6,13 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pbg_env.envs.asking import Pairs, one_hot
 from pbg_env.envs.searches import Batch, Searches
+from pbg_env.generators.showing import black
 from pbg_env.preference import NOT_ASKED, Preference
 
 
@@ -30,7 +30,7 @@ class PairSearches(Searches):
             "spent": spaces.Box(0.0, 1.0, (1,), np.float32),
         }
         if self.observe_media:
-            frame = self.generator.media.frame(torch.zeros(self.generator.media.shape)).shape
+            frame = black(self.generator.media).shape
             observed["media"] = spaces.Box(0, 255, (self.pairs_per_step, 2, *frame), np.uint8)
         return spaces.Dict(observed)
 

@@ -34,13 +34,14 @@ def show(generator: Generator, noise: NDArray[np.floating] | Tensor) -> Tensor:
 
 def side_by_side(medium: Medium, media: Sequence[Tensor | None]) -> NDArray[np.uint8]:
     """Frames of media (*shape) with white between them, (height, width, 3); black where there is none yet."""
-    frames = [_black(medium) if one is None else medium.frame(one) for one in media]
+    frames = [black(medium) if one is None else medium.frame(one) for one in media]
     gap = np.full((frames[0].shape[0], max(2, frames[0].shape[1] // 32), 3), 255, dtype=np.uint8)
     pieces = [piece for frame in frames for piece in (gap, frame)][1:]
     return np.concatenate(pieces, axis=1)
 
 
-def _black(medium: Medium) -> NDArray[np.uint8]:
+def black(medium: Medium) -> NDArray[np.uint8]:
+    """A black frame, (height, width, 3): frames of a medium have one shape, known without generating any."""
     return np.zeros_like(medium.frame(torch.zeros(medium.shape)))
 
 
