@@ -13,6 +13,7 @@ import torch
 from agents.posterior import PosteriorAgent
 from agents.posterior.agent import between
 from agents.posterior.surroundings import Surroundings
+from agents.posterior.views import Points
 from pbg_env import Preference, PreferencePairsEnv, load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
 from tests.agents.conftest import ask, searched, take_back
@@ -90,6 +91,20 @@ def test_what_is_recommended_is_shown_as_often_as_is_told(show: float, generator
         shown += any(np.array_equal(noise, agent.destination) for noise in agent.act(None)[0])
         ask(agent, env, 1, number)
     assert shown == 20 * show if show in (0.0, 1.0) else 4 <= shown <= 16
+
+
+def test_media_of_a_question_lie_as_near_as_its_view_reaches(
+    generator: StackGANGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def apart(reach: float) -> float:
+        monkeypatch.setattr(Points, "reach", reach)
+        agent = PosteriorAgent(views=["noise"], **SMALL)
+        agent.reset(generator, None, 0)
+        media = agent._mirror_images()
+        np.testing.assert_allclose(media[:3] - agent.destination, agent.destination - media[3:], atol=1e-6)
+        return float(np.linalg.norm(media - agent.destination, axis=1).mean())
+
+    assert apart(0.25) < 0.6 * apart(1.0) < 0.6 * apart(2.0)
 
 
 def test_what_views_recommend_is_compared_now_and_then(generator: StackGANGenerator) -> None:
