@@ -124,7 +124,8 @@ def test_what_views_recommend_is_compared_now_and_then(generator: StackGANGenera
             looks = agent._around.look(np.stack((noise, agent.destination)))[other]
             assert wish.away(looks)[0] <= wish.away(looks)[1]
         ask(agent, env, 1, number)
-    assert 4 <= compared[0] <= 20
+    # As one view came to be ahead: patience alone would ask for it at 20.
+    assert 4 <= compared[0] < 20
     assert all(later - earlier > 4 for earlier, later in itertools.pairwise(compared))
 
 
