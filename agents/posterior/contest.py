@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 # Answers after which what another view recommends is compared for the first time, and after another one has won; twice
 # as many after every comparison it wins, up to so many times.
-_PATIENCE_AT_FIRST = 20
+_PATIENCE_AT_FIRST = 40
 _PATIENCE = 8
 _DOUBLED = 3
 # Answers between comparisons at least.
 _SOONEST = 4
 # How far another view has to be ahead before it is compared sooner.
-_AHEAD = 0.5
+_AHEAD = 2.0
 # What a comparison says of the two, and the least that views are thought of.
 _PREFERRED = 1.1
 _LEAST = -2.0
