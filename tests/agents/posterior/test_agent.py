@@ -111,7 +111,7 @@ def test_what_views_recommend_is_compared_now_and_then(generator: StackGANGenera
     agent = PosteriorAgent(**SMALL)
     env, _ = searched(agent, generator, 2)
     compared = []
-    for number in range(2, 40):
+    for number in range(2, 60):
         question = agent._next
         if question.compares is not None:
             compared.append(number)
@@ -124,29 +124,29 @@ def test_what_views_recommend_is_compared_now_and_then(generator: StackGANGenera
             looks = agent._around.look(np.stack((noise, agent.destination)))[other]
             assert wish.away(looks)[0] <= wish.away(looks)[1]
         ask(agent, env, 1, number)
-    # As one view came to be ahead: patience alone would ask for it at 20.
-    assert 4 <= compared[0] < 20
+    # As one view came to be ahead: patience alone would ask for it at 40.
+    assert 4 <= compared[0] < 40
     assert all(later - earlier > 4 for earlier, later in itertools.pairwise(compared))
 
 
 def test_the_view_whose_recommendation_is_preferred_is_followed(generator: StackGANGenerator) -> None:
     agent = PosteriorAgent(**SMALL)
     env, _ = searched(agent, generator, 4)
-    for number in range(4, 20):
+    for number in range(4, 45):
         if agent._next.compares is not None:
             break
         ask(agent, env, 1, number)
     asked, compares = agent.act(None), agent._next.compares
     assert compares is not None
     # An answer about another pair says nothing of it.
-    agent.observe(asked + np.float32(0.01), np.array([Preference.FIRST]), [20])
+    agent.observe(asked + np.float32(0.01), np.array([Preference.FIRST]), [50])
     assert agent._contest.followed == "blend"
-    agent.retract([20])
-    agent.observe(asked, np.array([compares.index("values")]), [21])
+    agent.retract([50])
+    agent.observe(asked, np.array([compares.index("values")]), [51])
     assert agent._contest.followed == "values"
     assert agent.metrics["follows_values"] == 1.0
-    agent.retract([21])
-    agent.observe(asked, np.array([compares.index("blend")]), [22])
+    agent.retract([51])
+    agent.observe(asked, np.array([compares.index("blend")]), [52])
     assert agent._contest.followed == "blend"
 
 
