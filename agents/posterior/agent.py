@@ -87,9 +87,9 @@ class PosteriorAgent(Agent):
     Taking back one of the latest 24 answers costs as much as the answers after it.
 
     Args:
-        views: what users may go by, some of "blend", "values", "noise", "layout", "convolutions" and "deep", of which
-            those that the media or tools do not have are left out; or similarities that describe media, such as "vit".
-            The first is followed to begin with.
+        views: what users may go by, some of "values", "noise", "layout", "convolutions" and "deep", of which those that
+            the media or tools do not have are left out; or similarities that describe media, such as "vit". The first
+            is followed to begin with.
         dimensions: directions of noise, at most noise_dim.
         relinearise: answers between lines.
         narrow: spread in features, of 1 over the prior, below which the line over the whole prior is left.
@@ -107,7 +107,7 @@ class PosteriorAgent(Agent):
 
     def __init__(
         self,
-        views: Sequence[str] = ("blend", "values"),
+        views: Sequence[str] = ("noise", "values"),
         dimensions: int = 64,
         relinearise: int = 4,
         narrow: float = 0.5,

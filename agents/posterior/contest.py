@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 
 # Answers after which what another view recommends is compared for the first time, and after another one has won; twice
 # as many after every comparison it wins, up to so many times.
-_PATIENCE_AT_FIRST = 40
+_PATIENCE_AT_FIRST = 20
 _PATIENCE = 8
 _DOUBLED = 3
-# Answers between comparisons at least, to begin with; twice as many, too, after every one that the followed view wins.
+# Answers between comparisons at least.
 _SOONEST = 4
-# How far another view has to be ahead before it is compared sooner, and to be followed at once.
-_AHEAD = 2.0
-_CERTAIN = 4.0
+# How far another view has to be ahead before it is compared sooner.
+_AHEAD = 0.5
 # What a comparison says of the two, and the least that views are thought of.
 _PREFERRED = 1.1
 _LEAST = -2.0
@@ -23,9 +22,9 @@ class Contest:
     """One of several views is followed, in what is asked and recommended; now and then it has to defend itself.
 
     Views are ahead of the followed one, or behind, by logarithms of odds. A view comes nearer that foretells answers
-    which the followed one could not foretell, for it has chosen the questions so. That alone is not enough, unless it
-    is beyond doubt: once it is ahead, or after a number of answers that doubles with every such defence, the user is
-    asked to compare what both recommend.
+    which the followed one could not foretell, for it has chosen the questions so. That alone is not enough: once it is
+    ahead, or after a number of answers that doubles with every such defence, the user is asked to compare what both
+    recommend.
 
     Args:
         views: by name; the first is followed to begin with.
@@ -53,9 +52,6 @@ class Contest:
             view: 0.0 if view == self.followed else max(ahead + foretold[view], _LEAST)
             for view, ahead in self._ahead.items()
         }
-        view = max(self._ahead, key=self._ahead.__getitem__)
-        if self._ahead[view] > _CERTAIN:
-            self._follow(view)
 
     @property
     def challenger(self) -> str | None:
@@ -64,7 +60,7 @@ class Contest:
         if not ahead:
             return None
         view = max(ahead, key=ahead.__getitem__)
-        is_ahead = self._since >= _SOONEST * 2**self._defended and ahead[view] > _AHEAD
+        is_ahead = self._since >= _SOONEST and ahead[view] > _AHEAD
         return view if is_ahead or self._since >= self._patience * 2**self._defended else None
 
     def decide(self, preferred: Mapping[str, float]) -> None:
@@ -81,11 +77,7 @@ class Contest:
         if told < 0:
             self._defended = min(self._defended + 1, _DOUBLED)
         elif told > 0 and ahead > 0:
-            self._follow(challenger)
+            self.followed, self._defended, self._patience = challenger, 0, _PATIENCE
+            self._ahead = {view: max(other - ahead, _LEAST) for view, other in self._ahead.items()}
         elif told > 0:
             self._defended = 0
-
-    def _follow(self, view: str) -> None:
-        ahead = self._ahead[view]
-        self.followed, self._defended, self._patience, self._since = view, 0, _PATIENCE, 0
-        self._ahead = {other: max(those - ahead, _LEAST) for other, those in self._ahead.items()}

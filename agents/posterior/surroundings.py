@@ -12,7 +12,7 @@ from torch import Tensor
 from agents.base import Noise
 from agents.components import principal_components
 from agents.posterior.ordinal import Array
-from agents.posterior.views import Description, View
+from agents.posterior.views import View
 from agents.subspace import Coordinates
 from pbg_env import Discriminator, Generator, cache
 
@@ -111,13 +111,9 @@ class Surroundings:
         self.coordinates = Coordinates.of(generator, "principal", dimensions)
         noise = generator.sample_noise(_POOL, np.random.default_rng(_SEED))
         self.noise: Noise = noise.cpu().numpy()
-        self._described = {part.name: part for view in views for part, _ in view.parts}
-        descriptions = tuple(self._described.values())
-        keys = _keys(generator, descriptions, noise)
-        self.kept = [view.name for view in views if all(part.name in keys for part, _ in view.parts)]
-        self._bases = _bases(generator, descriptions, noise, keys)
-        pools = {name: basis.pool for name, basis in self._bases.items()}
-        self._bases |= {view.name: Basis.of(_joined(view, pools)) for view in views if len(view.parts) > 1}
+        keys = _keys(generator, views, noise)
+        self.kept = list(keys)
+        self._bases = _bases(generator, views, noise, keys)
         self.features = {view.name: self._bases[view.name].pool for view in views}
         self.lines = {view.name: self._line(self.features[view.name][:, : view.components]) for view in views}
 
@@ -154,49 +150,40 @@ class Surroundings:
         tensor = torch.from_numpy(np.ascontiguousarray(noise)).to(self._generator.device)
         parts = [(self._generator.generate(part), part) for part in tensor.split(_BATCH)]
         looks = {}
-        for name, description in self._described.items():
-            features = [self._bases[name].features(description.describe(*part)) for part in parts]
-            looks[name] = np.concatenate(features)
-        for name, view in self.views.items():
-            if name not in looks:
-                looks[name] = self._bases[name].features(_joined(view, looks))
-        return {name: looks[name] for name in self.views}
+        for view in self.views.values():
+            features = [self._bases[view.name].features(view.describe(*part)) for part in parts]
+            looks[view.name] = np.concatenate(features)
+        return looks
 
 
 _known: WeakKeyDictionary[Generator, dict[tuple[tuple[str, ...], int, int], Surroundings]] = WeakKeyDictionary()
 
 
-def _joined(view: View, features: dict[str, Array]) -> Tensor:
-    """What a view of several parts describes, (batch, width), by the features of its parts."""
-    parts = [np.sqrt(share) * features[description.name] for description, share in view.parts]
-    return torch.from_numpy(np.concatenate(parts, axis=1))
-
-
-def _keys(generator: Generator, descriptions: tuple[Description, ...], noise: Tensor) -> dict[str, tuple[str, ...]]:
-    """Under what bases are kept on disk: those of descriptions that name their weights, as the generator does."""
+def _keys(generator: Generator, views: tuple[View, ...], noise: Tensor) -> dict[str, tuple[str, ...]]:
+    """Under what bases are kept on disk: those of views that have names for their weights, as the generator has."""
     weights = getattr(generator, "weights", None)
     # What is computed elsewhere, or in another precision, is another one in the last digits.
     about = [_VERSION, _POOL, _SEED, _KEPT, weights, generator.media.shape, noise.device.type, noise.dtype]
     return {
-        each.name: ("basis", *map(str, about), each.key)
-        for each in descriptions
-        if weights is not None and each.key is not None
+        view.name: ("basis", *map(str, about), view.key)
+        for view in views
+        if weights is not None and view.key is not None
     }
 
 
 def _bases(
-    generator: Generator, descriptions: tuple[Description, ...], noise: Tensor, keys: dict[str, tuple[str, ...]]
+    generator: Generator, views: tuple[View, ...], noise: Tensor, keys: dict[str, tuple[str, ...]]
 ) -> dict[str, Basis]:
-    """Of every description, by its name; from the disk where they are there."""
+    """Of every view, by its name; from the disk where they are there."""
     bases = {name: basis for name, key in keys.items() if (basis := Basis.stored(key)) is not None}
-    described: dict[str, list[Tensor]] = {each.name: [] for each in descriptions if each.name not in bases}
+    described: dict[str, list[Tensor]] = {view.name: [] for view in views if view.name not in bases}
     if described:
         with torch.no_grad():
             for part in noise.split(_BATCH):
                 media = generator.generate(part)
-                for each in descriptions:
-                    if each.name in described:
-                        described[each.name].append(each.describe(media, part).double().cpu())
+                for view in views:
+                    if view.name in described:
+                        described[view.name].append(view.describe(media, part).double().cpu())
     for name, parts in described.items():
         bases[name] = Basis.of(torch.cat(parts))
         if name in keys:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,14 +13,14 @@ from agents.subspace import Coordinates
 from pbg_env import CosineSimilarity, Discriminator, Generator, similarity_from
 
 _SEED = 1500
-# Of squared distances in a blend.
-_SHARES = (("noise", 0.6), ("values", 0.2), ("deep", 0.2))
 
 
 class View(ABC):
-    """By what of media, and of the noise they come from, somebody may go, and how it is asked about."""
+    """Describes media, and the noise they come from, by what may matter of them."""
 
     name: str
+    key: str | None = None
+    """Names what it describes, with its weights, in caches; None where nothing may be kept."""
     components = 64
     """Principal components of it that are believed in; finer ones are details."""
     mismatches: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.4)
@@ -29,14 +28,13 @@ class View(ABC):
     ranks: tuple[int, ...] = (2, 4, 8, 16)
     """Along how many of the leading directions of a belief questions are asked."""
     reach = 2.0
-    """How far the media of a question lie from what is recommended, at most, in draws from the belief."""
+    """How far the media of a question lie from what is recommended, at most, in deviations of the belief."""
     least = 0.1
     """The least chance that it gives to any answer, when views are compared: somebody may have meant something else."""
 
-    @property
     @abstractmethod
-    def parts(self) -> tuple[Part, ...]:
-        """What it is made of."""
+    def describe(self, media: Tensor, noise: Tensor) -> Tensor:
+        """Media (batch, *shape) of noise (batch, noise_dim) → (batch, width)."""
 
     @staticmethod
     def named(name: str, generator: Generator, discriminator: Discriminator | None) -> View | None:
@@ -45,35 +43,21 @@ class View(ABC):
         Raises:
             ValueError: there is no such view, nor a similarity that describes these media.
         """
-        if name == Blend.name:
-            return Blend(generator, discriminator)
-        return _description(name, generator, discriminator)
+        if name not in _VIEWS:
+            return Described(name, generator, discriminator)
+        if name == Values.name:
+            return Values(generator)
+        if name == Points.name:
+            return Points(generator)
+        if name == Deep.name:
+            return None if discriminator is None else Deep(discriminator)
+        is_picture = len(generator.media.shape) == 3 and generator.media.shape[0] == 3
+        if not is_picture:
+            return None
+        return Layout() if name == Layout.name else Convolutions()
 
 
-class Part(NamedTuple):
-    """One description of media, and the share that is its own of squared distances, each relative to its mean over
-    the prior."""
-
-    description: Description
-    share: float
-
-
-class Description(View):
-    """Describes media, and the noise they come from, by one thing that may matter of them."""
-
-    key: str | None = None
-    """Names what it describes, with its weights, in caches; None where nothing may be kept."""
-
-    @abstractmethod
-    def describe(self, media: Tensor, noise: Tensor) -> Tensor:
-        """Media (batch, *shape) of noise (batch, noise_dim) → (batch, width)."""
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        return (Part(self, 1.0),)
-
-
-class Values(Description):
+class Values(View):
     """The values of media, as the medium's features give them."""
 
     name = "values"
@@ -87,7 +71,7 @@ class Values(Description):
         return self._features.describe(media)
 
 
-class Points(Description):
+class Points(View):
     """Noise itself, along the directions that change media most, each weighed by how much of that is its own.
 
     What somebody wants need not show in what media differ by most: a smile is a few pixels. Of any that varies evenly
@@ -111,7 +95,7 @@ class Points(Description):
         return noise.double().cpu() @ self._directions
 
 
-class Layout(Description):
+class Layout(View):
     """Where which colours are: pictures averaged down to 8 × 8."""
 
     name = key = "layout"
@@ -121,7 +105,7 @@ class Layout(Description):
         return F.adaptive_avg_pool2d(media, 8).flatten(1)
 
 
-class Deep(Description):
+class Deep(View):
     """The discriminator's features, each medium's scaled to length 1."""
 
     name = "deep"
@@ -135,7 +119,7 @@ class Deep(Description):
         return F.normalize(self._discriminator.features(media).float(), dim=1)
 
 
-class Convolutions(Description):
+class Convolutions(View):
     """What random filters answer, at three depths, averaged over 4 × 4 places, each depth's scaled to length 1."""
 
     name = "convolutions"
@@ -161,7 +145,7 @@ class Convolutions(Description):
         return torch.cat(described, dim=1)
 
 
-class Described(Description):
+class Described(View):
     """What a similarity of `pbg_env` compares, or one of the user's own, such as "vit" or "module:function"; scaled to
     length 1 where it goes by angles.
 
@@ -189,46 +173,4 @@ class Described(Description):
         return F.normalize(described, dim=1) if isinstance(self._similarity, CosineSimilarity) else described
 
 
-class Blend(View):
-    """Noise, and to smaller shares what media show, of several kinds; of those that are there for the media.
-
-    As noise it varies evenly, and stands for what no description explains; media that are alike by several
-    descriptions are so by others, too. Whoever goes by something else is found in fewer answers by it than by any of
-    its parts.
-    """
-
-    name = "blend"
-    components = 192
-    mismatches = Points.mismatches
-    ranks = (4, 8, 16, 32)
-    reach = Points.reach
-    least = Points.least
-
-    def __init__(self, generator: Generator, discriminator: Discriminator | None) -> None:
-        found = [(_description(name, generator, discriminator), share) for name, share in _SHARES]
-        there = [Part(each, share) for each, share in found if each is not None]
-        whole = sum(share for _, share in there)
-        self._parts = tuple(Part(each, share / whole) for each, share in there)
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        return self._parts
-
-
-def _description(name: str, generator: Generator, discriminator: Discriminator | None) -> Description | None:
-    """A description by its name; None where these media or tools do not have it."""
-    if name not in _VIEWS:
-        return Described(name, generator, discriminator)
-    if name == Values.name:
-        return Values(generator)
-    if name == Points.name:
-        return Points(generator)
-    if name == Deep.name:
-        return None if discriminator is None else Deep(discriminator)
-    is_picture = len(generator.media.shape) == 3 and generator.media.shape[0] == 3
-    if not is_picture:
-        return None
-    return Layout() if name == Layout.name else Convolutions()
-
-
-_VIEWS = (Values.name, Points.name, Blend.name, Layout.name, Convolutions.name, Deep.name)
+_VIEWS = (Values.name, Points.name, Layout.name, Convolutions.name, Deep.name)

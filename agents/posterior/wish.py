@@ -216,7 +216,7 @@ class Wish:
             *(now._replace(tie=tie) for tie in ties),
             *(now._replace(mismatch=mismatch) for mismatch in self._view.mismatches if mismatch != now.mismatch),
             *(now._replace(power=power) for power in _POWERS if power != now.power),
-            *(now._replace(mistake=mistake) for mistake in _beside(now.mistake, _MISTAKES)),
+            *(now._replace(mistake=mistake) for mistake in _MISTAKES if mistake != now.mistake),
         ]
 
     def chance(self, first: Array, second: Array) -> Array:
@@ -262,16 +262,6 @@ class Wish:
         along = shared[:, : self._dimensions] @ self.line.matrix.T
         worth: Array = (along**2).sum(axis=1) / variance * told / self.spread
         return worth
-
-
-def _beside(value: float, values: tuple[float, ...]) -> list[float]:
-    """The next smaller and the next larger of ascending values.
-
-    Evidence is found by what was believed before, and with many mistakes there are several beliefs to be found: from
-    none to many at once it would tell of one that forgets all answers.
-    """
-    place = values.index(value)
-    return [*values[max(place - 1, 0) : place], *values[place + 1 : place + 2]]
 
 
 def _below(place: Array) -> Array:

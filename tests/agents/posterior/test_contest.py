@@ -10,18 +10,18 @@ FIRST, SECOND, TIE = {"noise": 1.0, "values": 0.0}, {"noise": 0.0, "values": 1.0
 
 
 def heard(contest: Contest, **foretold: float) -> int:
-    """Answers until a comparison is due, at most 400."""
-    for number in range(400):
+    """Answers until a comparison is due, at most 200."""
+    for number in range(200):
         if contest.challenger is not None:
             return number
         contest.hear(foretold)
-    return 400
+    return 200
 
 
 def test_the_first_view_is_followed_and_compared_after_a_while() -> None:
     contest = Contest(["noise", "values"])
     assert contest.followed == "noise"
-    assert heard(contest, noise=0.0, values=-0.1) == 40
+    assert heard(contest, noise=0.0, values=-0.1) == 20
     assert contest.challenger == "values"
 
 
@@ -29,27 +29,11 @@ def test_a_view_that_foretells_what_the_followed_one_cannot_is_compared_sooner()
     contest = Contest(["noise", "values"])
     assert heard(contest, noise=9.0, values=0.6) == 4
     contest = Contest(["noise", "values"])
-    assert heard(contest, noise=9.0, values=0.25) == 9
-    # Where it has lost there is more to make up for, 1.1 of 2.25, and more time to pass.
+    assert heard(contest, noise=9.0, values=0.1) == 6
+    # Where it has lost there is more to make up for: 1.1, and 0.6 - 1.1 to begin with.
     contest.decide(FIRST)
-    assert contest.ahead["values"] == pytest.approx(1.15)
-    assert heard(contest, noise=9.0, values=0.1) == 9
-    contest.decide(FIRST)
-    assert heard(contest, noise=9.0, values=0.12) == 16
-
-
-def test_a_view_that_is_right_beyond_doubt_is_followed_whatever_it_recommends() -> None:
-    contest = Contest(["noise", "values"])
-    for _ in range(3):
-        contest.hear({"noise": 0.0, "values": 0.9})
-        contest.decide(FIRST)
-    for _ in range(5):
-        contest.hear({"noise": 0.0, "values": 0.9})
-        assert contest.followed == "noise"
-    contest.hear({"noise": 0.0, "values": 0.9})
-    assert contest.followed == "values"
-    assert contest.ahead == {"noise": -2.0}
-    assert heard(contest, noise=0.0, values=0.0) == 8
+    assert contest.ahead["values"] == pytest.approx(-0.5)
+    assert heard(contest, noise=9.0, values=0.1) == 11
 
 
 def test_of_several_the_one_that_is_most_ahead_is_compared() -> None:
@@ -94,7 +78,7 @@ def test_every_comparison_won_doubles_the_time_to_the_next_up_to_three() -> None
     for _ in range(5):
         waited.append(heard(contest, noise=0.0, values=0.0))
         contest.decide(FIRST)
-    assert waited == [40, 80, 160, 320, 320]
+    assert waited == [20, 40, 80, 160, 160]
 
 
 def test_what_lost_before_has_to_win_more_often() -> None:
@@ -103,7 +87,7 @@ def test_what_lost_before_has_to_win_more_often() -> None:
     contest.decide(SECOND)
     assert contest.followed == "noise"
     # It is asked again soon.
-    assert heard(contest, noise=0.0, values=0.0) == 40
+    assert heard(contest, noise=0.0, values=0.0) == 20
     contest.decide(SECOND)
     assert contest.followed == "values"
 
@@ -114,9 +98,9 @@ def test_where_neither_is_preferred_all_stays_but_the_time() -> None:
     contest.decide(TIE)
     assert contest.followed == "noise"
     assert contest.challenger is None
-    assert heard(contest, noise=0.0, values=0.0) == 40
+    assert heard(contest, noise=0.0, values=0.0) == 20
 
 
 def test_one_view_is_never_compared() -> None:
     contest = Contest(["values"])
-    assert heard(contest, values=5.0) == 400
+    assert heard(contest, values=5.0) == 200

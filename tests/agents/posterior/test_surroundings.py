@@ -35,7 +35,7 @@ def prepared(
 def test_what_was_prepared_is_found_again(
     generator: StackGANGenerator, discriminator: StackGANDiscriminator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ("values", "blend", "layout", "convolutions", "deep", "benchmarks.similarities:random_convolutions")
+    names = ("values", "layout", "convolutions", "deep", "benchmarks.similarities:random_convolutions")
     once = prepared(generator, discriminator, *names)
     noise = once.noise[:5]
     looks = once.look(noise)
@@ -69,34 +69,6 @@ def test_a_line_leaves_nothing_out_of_noise(generator: StackGANGenerator) -> Non
     wishes = {name: Wish(view, found.lines[name]) for name, view in found.views.items()}
     assert wishes["noise"].covariance.shape == wishes["noise"]._covariance.shape
     assert wishes["values"].covariance.shape != wishes["values"]._covariance.shape
-
-
-@pytest.mark.parametrize("there", [("noise", "values", "deep"), ("noise", "values")])
-def test_a_blend_goes_by_all_that_it_is_made_of(
-    generator: StackGANGenerator, discriminator: StackGANDiscriminator, there: tuple[str, ...]
-) -> None:
-    beside = discriminator if "deep" in there else None
-    found = prepared(generator, beside, "blend", *there)
-    looks = found.look(found.noise[:8])
-    apart = {
-        name: np.linalg.norm(each[:, None] - each, axis=2)[np.triu_indices(8, 1)] ** 2 for name, each in looks.items()
-    }
-    shares = {"noise": 0.6, "values": 0.2, "deep": 0.2}
-    whole = sum(shares[name] for name in there)
-    expected = sum(shares[name] / whole * apart[name] for name in there)
-    np.testing.assert_allclose(apart["blend"], expected, rtol=1e-3)
-    np.testing.assert_allclose(looks["blend"], found.features["blend"][:8], atol=1e-5)
-    # Where it stands alone its parts are described, too, and what is kept is kept under their names.
-    alone = prepared(generator, beside, "blend")
-    assert alone.kept == ["blend"]
-    assert list(alone.look(found.noise[:8])) == ["blend"]
-    np.testing.assert_array_equal(alone.look(found.noise[:8])["blend"], looks["blend"])
-
-
-def test_a_blend_of_media_that_are_no_pictures() -> None:
-    view = View.named("blend", load_generator("tones"), None)
-    assert view is not None
-    assert [(part.name, pytest.approx(share)) for part, share in view.parts] == [("noise", 0.75), ("values", 0.25)]
 
 
 def test_another_generator_is_another(generator: StackGANGenerator) -> None:
@@ -155,7 +127,7 @@ def test_the_command_prepares(
     ("told", "message"),
     [
         (["--generator", "nowhere"], "nowhere"),
-        (["--views", "smell"], "view 'smell' is none of values, noise, blend, layout, convolutions, deep"),
+        (["--views", "smell"], "view 'smell' is none of values, noise, layout, convolutions, deep"),
     ],
 )
 def test_the_command_says_what_is_wrong(told: list[str], message: str) -> None:
