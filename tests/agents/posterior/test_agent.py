@@ -125,7 +125,12 @@ def test_what_views_recommend_is_compared_now_and_then(generator: StackGANGenera
             wish = agent._wishes[other]
             looks = agent._around.look(np.stack((noise, agent.destination)))[other]
             assert wish.away(looks)[0] <= wish.away(looks)[1]
+        ahead, wishes = agent._contest.ahead, {view: copy.copy(wish) for view, wish in agent._wishes.items()}
         ask(agent, env, 1, number)
+        if question.compares is None:
+            answer = agent._history[-1].preference
+            foretold = {view: wishes[view].foretold(*question.features[view], answer) for view in ahead}
+            assert agent._contest.ahead == {view: max(ahead[view] + foretold[view], -2.0) for view in ahead}
     assert compared[0] == 3
     assert len(compared) > 1
     assert all(later - earlier > 4 for earlier, later in itertools.pairwise(compared))
