@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -27,26 +28,32 @@ def cache_folder() -> Path:
     return base / "pbg_env"
 
 
-def _path(*parts: str | bytes) -> Path:
+def _name(*parts: str | bytes) -> str:
     digest = hashlib.sha256()
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
         # The length keeps ("ab", "c") and ("a", "bc") apart.
         digest.update(len(content).to_bytes(8, "little") + content)
-    return cache_folder() / f"{digest.hexdigest()[:40]}.npy"
+    return f"{digest.hexdigest()[:40]}.npy"
 
 
-def cached(*parts: str | bytes) -> NDArray[Any] | None:
-    """What was stored under these parts, or None; a damaged file counts as none."""
-    try:
-        return np.load(_path(*parts), allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
+def cached(*parts: str | bytes, shipped: Path | None = None) -> NDArray[Any] | None:
+    """What was stored under these parts, or None; a damaged file counts as none.
+
+    Args:
+        parts: that name it.
+        shipped: a cache's folder that comes with some code, and is looked in first.
+    """
+    for folder in (shipped, cache_folder()):
+        if folder is not None:
+            with suppress(OSError, ValueError, EOFError):
+                return np.load(folder / _name(*parts), allow_pickle=False)
+    return None
 
 
 def store(value: NDArray[Any], *parts: str | bytes) -> None:
     """Stores under these parts; where nothing can be written, warns and goes on without."""
-    path = _path(*parts)
+    path = cache_folder() / _name(*parts)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own for every writer, threads of one process too.

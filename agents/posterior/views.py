@@ -28,7 +28,7 @@ class View(ABC):
     ranks: tuple[int, ...] = (2, 4, 8, 16)
     """Along how many of the leading directions of a belief questions are asked."""
     reach = 2.0
-    """How far the media of a question lie from what is recommended, at most, in deviations of the belief."""
+    """How far the media of a question lie from what is recommended, at most, in draws from the belief."""
     least = 0.1
     """The least chance that it gives to any answer, when views are compared: somebody may have meant something else."""
 
