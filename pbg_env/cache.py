@@ -44,10 +44,10 @@ def cached(*parts: str | bytes, shipped: Path | None = None) -> NDArray[Any] | N
         parts: that name it.
         shipped: a cache's folder that comes with some code, and is looked in first.
     """
-    for folder in (shipped, cache_folder()):
-        if folder is not None:
-            with suppress(OSError, ValueError, EOFError):
-                return np.load(folder / _name(*parts), allow_pickle=False)
+    name = _name(*parts)
+    for folder in filter(None, (shipped, cache_folder())):
+        with suppress(OSError, ValueError, EOFError):
+            return np.load(folder / name, allow_pickle=False)
     return None
 
 

@@ -22,6 +22,21 @@ def test_a_damaged_file_counts_as_none(cache_folder: Path) -> None:
     assert cached("weights") is None
 
 
+def test_what_is_shipped_is_looked_at_first(
+    cache_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(np.arange(3.0), "weights")
+    assert cached("nothing", shipped=tmp_path) is None
+    np.testing.assert_array_equal(cached("weights", shipped=tmp_path), np.arange(3.0))
+    with monkeypatch.context() as patched:
+        patched.setenv("PBG_CACHE", str(tmp_path))
+        store(np.arange(4.0), "weights")
+    np.testing.assert_array_equal(cached("weights", shipped=tmp_path), np.arange(4.0))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:20])
+    np.testing.assert_array_equal(cached("weights", shipped=tmp_path), np.arange(3.0))
+
+
 def test_an_unwritable_cache_is_said_and_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("PBG_CACHE", str(tmp_path / "file"))
