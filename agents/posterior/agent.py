@@ -145,8 +145,6 @@ class PosteriorAgent(Agent):
         self._rng = rng
         dimensions = min(self.dimensions, generator.noise_dim)
         self._around = Surroundings.of(generator, discriminator, self.views, dimensions)
-        if not self._around.views:
-            raise ValueError(f"none of the views {', '.join(self.views)} is there for these media; add 'values'")
         self._wishes = {name: Wish(view, self._around.lines[name]) for name, view in self._around.views.items()}
         self._asked = {view: Asked(self._around.features[view].shape[1]) for view in self._around.views}
         self._contest = Contest(list(self._wishes))

@@ -18,25 +18,43 @@ _SHARES = (0.85, 0.99)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
+    told = command_line("posterior", PosteriorAgent().views).parse_args(arguments)
+    try:
+        print("\n".join(prepare(*tools(told), told.views)))
+    except (ImportError, ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def command_line(agent: str, views: Sequence[str]) -> argparse.ArgumentParser:
+    """What names a generator and the tools beside it.
+
+    Args:
+        agent: the name of the agent's package.
+        views: that it takes unless told otherwise.
+    """
     line = argparse.ArgumentParser(
-        prog="python -m agents.posterior.prepare",
-        description="Prepares what the posterior agent knows of a generator, and keeps it in the cache.",
+        prog=f"python -m agents.{agent}.prepare",
+        description=f"Prepares what the agent {agent!r} knows of a generator, and keeps it in the cache.",
     )
     line.add_argument("--generator", default="avatars", help="as the environments take it")
     line.add_argument("--discriminator", help="beside it, for views that need one; an embedded generator has its own")
     line.add_argument("--scale", type=int, default=-1, help="of the generator, as the environments take it")
     line.add_argument("--device", default="auto", help="auto, cpu, cuda, …: preparations for one are not another's")
-    line.add_argument("--views", nargs="+", default=list(PosteriorAgent().views), help="as the agent takes them")
-    told = line.parse_args(arguments)
-    try:
-        generator = load_generator(told.generator, scale=told.scale, device=told.device)
-        source = told.discriminator or (told.generator if told.generator in EMBEDDED else None)
-        discriminator = None
-        if source is not None:
-            discriminator = load_discriminator(source, scale=told.scale, device=told.device)
-        print("\n".join(prepare(generator, discriminator, told.views)))
-    except (ImportError, ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    line.add_argument("--views", nargs="+", default=list(views), help="as the agent takes them")
+    return line
+
+
+def tools(told: argparse.Namespace) -> tuple[Generator, Discriminator | None]:
+    """The generator and the discriminator that a command line names.
+
+    Raises:
+        ImportError, ValueError, OSError: as `load_generator` and `load_discriminator`.
+    """
+    generator = load_generator(told.generator, scale=told.scale, device=told.device)
+    source = told.discriminator or (told.generator if told.generator in EMBEDDED else None)
+    if source is None:
+        return generator, None
+    return generator, load_discriminator(source, scale=told.scale, device=told.device)
 
 
 def prepare(generator: Generator, discriminator: Discriminator | None, views: Sequence[str]) -> list[str]:

@@ -101,12 +101,14 @@ class Surroundings:
         noise: of the samples, (samples, noise_dim).
         features: of the samples in each view, (samples, components).
         lines: of each view.
+        weights: the name of the generator's, None where it has none.
         kept: views that other processes find prepared.
     """
 
     def __init__(self, generator: Generator, views: tuple[View, ...], dimensions: int) -> None:
         # Whoever searches has the generator; what is known of it ends with it.
         self._generator: Generator = proxy(generator)
+        self.weights = getattr(generator, "weights", None)
         self.views = {view.name: view for view in views}
         self.coordinates = Coordinates.of(generator, "principal", dimensions)
         noise = generator.sample_noise(_POOL, np.random.default_rng(_SEED))
@@ -115,9 +117,9 @@ class Surroundings:
         self.kept = list(keys)
         self._bases = _bases(generator, views, noise, keys)
         self.features = {view.name: self._bases[view.name].pool for view in views}
-        self.lines = {view.name: self._line(self.features[view.name][:, : view.components]) for view in views}
+        self.lines = {view.name: self.line(self.features[view.name][:, : view.components]) for view in views}
 
-    def _line(self, features: Array) -> Line:
+    def line(self, features: Array) -> Line:
         """The best linear account of features (samples, components) over the whole prior."""
         inputs = np.c_[self.coordinates.of_noise(self.noise), np.ones(len(features))]
         found = np.linalg.solve(inputs.T @ inputs + _RIDGE * np.eye(inputs.shape[1]), inputs.T @ features)
@@ -131,12 +133,18 @@ class Surroundings:
         names: tuple[str, ...],
         dimensions: int,
     ) -> Surroundings:
-        """Those of a generator, prepared once per process."""
+        """Those of a generator, prepared once per process.
+
+        Raises:
+            ValueError: unknown views, or none that is there for these media.
+        """
         known = _known.setdefault(generator, {})
         key = (names, dimensions, id(discriminator))
         if key not in known:
             found = [View.named(name, generator, discriminator) for name in names]
             views = tuple(view for view in found if view is not None)
+            if not views:
+                raise ValueError(f"none of the views {', '.join(names)} is there for these media; add 'values'")
             known[key] = Surroundings(generator, views, dimensions)
         return known[key]
 
