@@ -10,13 +10,24 @@ import pytest
 import yaml
 
 from agents.command import with_configuration
+from agents.particles import ParticleAgent
+from agents.particles.__main__ import parser as particles_parser
 from agents.posterior.__main__ import parser as posterior_parser
 from agents.posterior.agent import PosteriorAgent
 from agents.reference.__main__ import parser as reference_parser
 from agents.reference.agent import ReferenceAgent
 
-AGENTS = {"agents.posterior": PosteriorAgent, "agents.reference": ReferenceAgent}
-PARSERS = {"agents.posterior": posterior_parser, "agents.reference": reference_parser}
+AGENTS = {
+    "agents.particles": ParticleAgent,
+    "agents.posterior": PosteriorAgent,
+    "agents.reference": ReferenceAgent,
+}
+PARSERS = {
+    "agents.particles": particles_parser,
+    "agents.posterior": posterior_parser,
+    "agents.reference": reference_parser,
+}
+_OWN = {"human": "agents.particles", "particles": "agents.particles", "posterior": "agents.posterior"}
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -60,5 +71,5 @@ def test_links_lead_somewhere() -> None:
 def test_configurations_name_existing_classes() -> None:
     for path in sorted((ROOT / "configs" / "agents").glob("*.yaml")):
         assert yaml.safe_load(path.read_text(encoding="utf-8"))
-        line = PARSERS["agents.posterior" if path.stem in ("human", "posterior") else "agents.reference"]()
+        line = PARSERS[_OWN.get(path.stem, "agents.reference")]()
         assert line.instantiate(line.parse_args(["--config", str(path)])).agent

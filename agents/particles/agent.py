@@ -53,6 +53,7 @@ class ParticleAgent(Agent):
         particles: samples.
         candidates: for a question.
         reach: how far the media of a question lie from what is recommended, at most, in draws from the belief.
+        show: share of the questions that show what is recommended, so that the user may say that this is it, in [0, 1].
 
     Raises:
         ValueError: a number out of range, or no views; by `reset`, unknown ones, or none that is there for the media.
@@ -65,6 +66,7 @@ class ParticleAgent(Agent):
         particles: int = 96,
         candidates: int = 150,
         reach: float = 1.0,
+        show: float = 0.0,
     ) -> None:
         super().__init__()
         for name, number in {"dimensions": dimensions, "candidates": candidates}.items():
@@ -74,11 +76,14 @@ class ParticleAgent(Agent):
             raise ValueError(f"particles is {particles}, expected at least 2: they are asked where they differ")
         if not views or reach <= 0:
             raise ValueError(f"views are {views} and reach {reach}; expected some views, and a reach above 0")
+        if not 0 <= show <= 1:
+            raise ValueError(f"show is {show}, expected a share, in [0, 1]")
         self.views = tuple(views)
         self.dimensions = dimensions
         self.particles = particles
         self.candidates = candidates
         self.reach = reach
+        self.show = show
 
     @torch.no_grad()
     def _start(self, generator: Generator, discriminator: Discriminator | None, rng: np.random.Generator) -> None:
@@ -180,14 +185,17 @@ class ParticleAgent(Agent):
         self._belief = belief
 
     def _choose(self) -> None:
-        """The pair of mirror images around what is recommended that narrows the belief most, of some."""
+        """The pair that narrows the belief most: mirror images around what is recommended, or that and another."""
         away = self._belief.steps(self.candidates, _RANKS, self._rng)
         away = away * torch.from_numpy(self._rng.choice(_LENGTHS, size=(len(away), 1))).float() * self.reach
-        places = torch.stack((self._here + away, self._here - away))
-        rests = torch.zeros(len(away), len(self._surrogate.views))
-        first, second = (Media(self._belief.features(side), rests) for side in places)
-        chosen = places[:, int(self._belief.worth(first, second).argmax())]
-        noise = self._surrogate.around.coordinates.to_noise(chosen.double().numpy())
+        first, second = self._here + away, self._here - away
+        if self.show > 0 and self._rng.random() < self.show:
+            second = torch.cat((first, second))
+            first = self._here.expand_as(second)
+        rests = torch.zeros(len(first), len(self._surrogate.views))
+        sides = (Media(self._belief.features(side), rests) for side in (first, second))
+        best = int(self._belief.worth(*sides).argmax())
+        noise = self._surrogate.around.coordinates.to_noise(torch.stack((first[best], second[best])).double().numpy())
         if self._rng.random() < 0.5:
             noise = noise[::-1]
         self._next = Question(noise, *self._surrogate.joined(self._surrogate.around.look(noise)))

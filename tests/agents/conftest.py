@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from agents.base import Agent
+from agents.particles import network, surrogate
 from agents.reference.__main__ import parser
 from agents.reference.agent import ReferenceAgent
 from agents.reference.reward.meta_learned import Start
@@ -22,6 +23,13 @@ from pbg_env.generators.stackgan_v2.model import StackGANGenerator
 from tests.conftest import CPU, small_generator_network
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "agents"
+
+
+@pytest.fixture(autouse=True)
+def little_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of small generators networks learn in a second what they need not know well."""
+    monkeypatch.setattr(surrogate, "SAMPLES", 2048)
+    monkeypatch.setattr(network, "_EPOCHS", 12)
 
 
 @pytest.fixture(params=["original", "reference", "meta"])

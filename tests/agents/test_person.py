@@ -18,6 +18,8 @@ from agents.base import Agent
 from agents.dueling_bandit import DuelingBandit
 from agents.evolution import CMA, OneBitMomentum, OnePlusOne
 from agents.foresight import Foresight
+from agents.particles import ParticleAgent
+from agents.particles.__main__ import main as particles_main
 from agents.posterior.__main__ import main as posterior_main
 from agents.posterior.agent import PosteriorAgent
 from agents.random_search import RandomSearch
@@ -37,6 +39,7 @@ Meanwhile = Callable[..., Future[Any]]
 CHOICES = ("left", "right", "both_good", "both_bad")
 
 AGENTS: dict[str, Callable[[], Agent]] = {
+    "particles": lambda: ParticleAgent(dimensions=6, particles=24),
     "posterior": lambda: PosteriorAgent(dimensions=6),
     "reference": lambda: agent_from("reference"),
     "one-bit": OneBitMomentum,
@@ -327,7 +330,7 @@ def test_the_generator_is_nobody_elses_while_work_is_done_ahead(
     assert clashes == []
 
 
-@pytest.mark.parametrize("program", ["posterior", "reference"])
+@pytest.mark.parametrize("program", ["particles", "posterior", "reference"])
 def test_the_command_opens_one_page(
     program: str,
     checkpoint: Callable[..., Path],
@@ -347,9 +350,9 @@ def test_the_command_opens_one_page(
 
     monkeypatch.setattr(Server, "__init__", made)
     monkeypatch.delenv("DISPLAY", raising=False)
-    main = {"posterior": posterior_main, "reference": reference_main}[program]
+    mains = {"particles": particles_main, "posterior": posterior_main, "reference": reference_main}
     env = ["--env.oracle", "human", "--env.generator", str(checkpoint()), "--env.device", "cpu"]
-    done = meanwhile(main, [*env, "--out", str(tmp_path / "run"), "--quiet"])
+    done = meanwhile(mains[program], [*env, "--out", str(tmp_path / "run"), "--quiet"])
     assert ready.wait(60)
     user = PageUser(opened[0].address)
     user.answer("left")

@@ -16,6 +16,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents.base import Agent
+from agents.particles.__main__ import main as run_particles
 from agents.posterior.__main__ import main as run_posterior
 from agents.record import Record
 from agents.reference.__main__ import main, parser
@@ -129,19 +130,31 @@ def test_sounds_are_searched_saved_and_logged(tmp_path: Path) -> None:
     assert "media/destination/spectrogram" in events.Tags()["images"]
 
 
+@pytest.mark.parametrize(
+    ("name", "program", "few"),
+    [
+        ("posterior", run_posterior, ["--agent.probes=8", "--agent.mirrored=30"]),
+        ("particles", run_particles, ["--agent.particles=24"]),
+    ],
+)
 def test_other_agents_have_the_same_command_line(
-    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    program: Callable[[list[str]], None],
+    few: list[str],
+    small: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "run"
-    few = ["--agent.probes=8", "--agent.mirrored=30", "--env.max_queries=6", "--env.goal=null", "--quiet"]
-    run_posterior(["--config", str(CONFIGS / "posterior.yaml"), *few, "--env.generator", small, "--out", str(folder)])
+    few = [*few, "--env.max_queries=6", "--env.goal=null", "--quiet"]
+    program(["--config", str(CONFIGS / f"{name}.yaml"), *few, "--env.generator", small, "--out", str(folder)])
     assert "after 6 answers" in capsys.readouterr().out
     assert yaml.safe_load((folder / "config.yaml").read_text())["agent"]["show"] == 0.2
     assert len(read_rounds(folder)) == 6
     # A run that was killed goes on to the same result.
     destination = np.load(folder / "destination.npy")
     (folder / "summary.json").unlink()
-    run_posterior(["--resume", str(folder), "--quiet"])
+    program(["--resume", str(folder), "--quiet"])
     np.testing.assert_array_equal(np.load(folder / "destination.npy"), destination)
 
 

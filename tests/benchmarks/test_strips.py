@@ -25,7 +25,7 @@ def test_a_strip_is_of_what_was_recommended() -> None:
     assert figure.axes[0].get_xlabel() == f"{still.scores[0]:.2f}"
 
 
-def test_the_command_draws_the_posterior(tmp_path: Path) -> None:
+def test_the_command_draws_searches(tmp_path: Path) -> None:
     main([str(tmp_path / "strips.png"), "--answers", "[0, 2]", "--seeds", "[1, 2]"])
     with Image.open(tmp_path / "strips.png") as picture:
         assert picture.width > picture.height > 200

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
-from agents.particles import network, surrogate
+from agents.particles import surrogate
 from agents.posterior import surroundings
 
 # What these tests have prepared, of the generators that they share.
@@ -17,8 +17,6 @@ _PREPARED = {module: WeakKeyDictionary[Any, Any]() for module in (surroundings, 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surroundings, "_POOL", 300)
-    monkeypatch.setattr(surrogate, "SAMPLES", 2048)
-    monkeypatch.setattr(network, "_EPOCHS", 12)
     # What other tests have prepared has more.
     for module, known in _PREPARED.items():
         monkeypatch.setattr(module, "_known", known)

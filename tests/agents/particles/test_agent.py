@@ -86,6 +86,17 @@ def test_media_of_a_question_are_mirror_images_as_near_as_it_reaches(generator: 
     assert apart(0.1) < 0.5 * apart(1.0)
 
 
+@pytest.mark.parametrize("show", [0.0, 0.5, 1.0])
+def test_what_is_recommended_is_shown_as_often_as_is_told(show: float, generator: StackGANGenerator) -> None:
+    agent = ParticleAgent(**SMALL, show=show)
+    env, _ = searched(agent, generator, 0)
+    shown = 0
+    for number in range(20):
+        shown += any(np.array_equal(noise, agent.destination) for noise in agent.act(None)[0])
+        ask(agent, env, 1, number)
+    assert shown == 20 * show if show in (0.0, 1.0) else 4 <= shown <= 16
+
+
 def test_what_is_recommended_is_nearest_to_what_is_believed(generator: StackGANGenerator) -> None:
     agent = ParticleAgent(**SMALL)
     searched(agent, generator, 20)
@@ -152,6 +163,7 @@ def test_media_of_another_kind_are_found_too(dtype: torch.dtype) -> None:
         ({"candidates": 0}, "candidates is 0, expected at least 1"),
         ({"dimensions": 0}, "dimensions is 0, expected at least 1"),
         ({"reach": 0.0}, "reach 0.0"),
+        ({"show": 1.5}, "show is 1.5, expected a share"),
     ],
 )
 def test_settings_out_of_range(told: dict[str, Any], message: str) -> None:
