@@ -47,7 +47,7 @@ class ParticleAgent(Agent):
 
     Args:
         views: of media and of noise that users may go by, weighed by each as answers say: "values", "deep" (the
-            discriminator's features), "convolutions", "noise", "layout", or any similarity that describes media, such
+            discriminator's features), "noise", "layout", "convolutions", or any similarity that describes media, such
             as "vit". Those that are not there for the media are left out.
         dimensions: directions of noise, at most noise_dim.
         particles: samples.
@@ -61,7 +61,7 @@ class ParticleAgent(Agent):
 
     def __init__(
         self,
-        views: Sequence[str] = ("values", "deep", "convolutions", "noise"),
+        views: Sequence[str] = ("values", "deep", "noise"),
         dimensions: int = 64,
         particles: int = 96,
         candidates: int = 150,
