@@ -32,13 +32,15 @@ _ACCEPTED = 0.7
 _HASTE = 0.3
 # Squared distance in noise, of 2 between samples of the prior, over which the surrogate's error changes.
 _NEAR = 0.27
+# Of the directions that are most uncertain, so many are steps of their own.
+_LEADING = 12
 _JITTER = 1e-6
 _SMALLEST = 1e-4
 _LEAST_CHANCE = 1e-8
 
 
 class Users(NamedTuple):
-    """How so many users answer, each (users,) but the weights.
+    """How users answer, each (users,) but the weights.
 
     Attributes:
         weights: of squared distances in each view, in sum 1, (users, views).
@@ -136,16 +138,15 @@ class Belief:
 
     Attributes:
         places: samples of w*, (particles, dimensions).
-        asked: pairs and answers.
     """
 
     def __init__(self, surrogate: Surrogate, particles: int, rng: np.random.Generator) -> None:
         self._surrogate = surrogate
         views = list(surrogate.views.values())
-        self._view_of = torch.cat([torch.full((view.part.stop - view.part.start,), i) for i, view in enumerate(views)])
         self._errors = torch.tensor([view.error for view in views])
-        order = torch.cat([torch.arange(view.part.start, view.part.stop) for view in views])
-        self._view_of = self._view_of[order.argsort()]
+        self._view_of = torch.empty(surrogate.width, dtype=torch.int64)
+        for number, view in enumerate(views):
+            self._view_of[view.part] = number
         self.places = _normal(rng, particles, surrogate.dimensions)
         self._traits = _normal(rng, particles, len(views) + _TRAITS)
         self._step = _STEP
@@ -265,10 +266,10 @@ class Belief:
         users = self.users
         felt, noise = self._felt(self._wanted(self.places), *sides, users)
         sure = felt / noise
-        middle_sure = sure.mean(dim=0)
-        spread = 1 + (sure - middle_sure).square().mean(dim=0)
+        mean = sure.mean(dim=0)
+        spread = 1 + (sure - mean).square().mean(dim=0)
         # The curvature of a probit whose argument is spread so, about.
-        curvature = 0.64 / spread * torch.exp(-middle_sure.square() / (2 * spread)) / noise.mean(dim=0).square()
+        curvature = 0.64 / spread * torch.exp(-mean.square() / (2 * spread)) / noise.mean(dim=0).square()
         middle = self.places.mean(dim=0)
         typical = self._users(self._traits.mean(dim=0, keepdim=True))
         at = self._wanted(middle[None])
@@ -315,7 +316,8 @@ class Belief:
         taken = torch.from_numpy(rng.random(len(places))) < chance
         self.places = torch.where(taken[:, None], places, self.places)
         self._traits = torch.where(taken[:, None], traits, self._traits)
-        self._step = float(np.clip(step_for(self._step, float(chance.mean())), *_STEPS))
+        # Longer where more proposals were taken than wanted, shorter where fewer were.
+        self._step = float(np.clip(self._step * np.exp(_HASTE * (float(chance.mean()) - _ACCEPTED)), *_STEPS))
 
     @property
     def weights(self) -> Tensor:
@@ -365,14 +367,6 @@ class Belief:
         shared = (chances - chance[:, None]) @ away / len(away)
         by_chance = chances.var(dim=1) * away.square().sum(dim=1).mean() / len(away)
         return (shared.square().sum(dim=1) - by_chance) / (chance * (1 - chance)).clamp(min=_SMALLEST)
-
-
-_LEADING = 12
-
-
-def step_for(step: float, accepted: float) -> float:
-    """A longer step where more proposals were accepted than wanted, a shorter one where fewer were."""
-    return step * float(np.exp(_HASTE * (accepted - _ACCEPTED)))
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> Tensor:
