@@ -20,13 +20,14 @@ _TIE, _UNSURE_OF_TIE = 0.3, 1.0
 _MISTAKES, _UNSURE_OF_MISTAKES = 0.015, 1.0
 _UNSURE_OF_WEIGHTS = 1.5
 _UNSURE_OF_POWER = 1.5
-_TRAITS = 5
+_UNSURE_OF_RADIUS = 0.35
+_TRAITS = 6
 
 _LEAPS = 6
 _STEP = 0.15
 _STEPS = (0.01, 0.8)
 _JITTERED = (0.7, 1.3)
-# Of a step among places, one among traits.
+# Of a step among draws, one among traits.
 _TRAITS_STEP = 0.6
 _ACCEPTED = 0.7
 _HASTE = 0.3
@@ -49,6 +50,7 @@ class Users(NamedTuple):
         power: of the distance, by which the utility falls, in [1, 2].
         tie: half the width of what counts as equal, in units of noise.
         mistake: share of answers that name the other one, in [0, ½).
+        radius: how far out what they want may lie, in draws from the prior.
     """
 
     weights: Tensor
@@ -57,6 +59,7 @@ class Users(NamedTuple):
     power: Tensor
     tie: Tensor
     mistake: Tensor
+    radius: Tensor
 
 
 @dataclass(frozen=True)
@@ -122,22 +125,19 @@ class Asked:
 class Belief:
     """Samples of (w*, a user) from the posterior by the answers.
 
-    The user wants the medium of noise w* ~ N(0, I), and of two prefers the one nearer to it, by
+    The user wants the medium of noise w* = r z, z ~ N(0, I), and of two prefers the one nearer to it, by
 
         D²(x) = Σᵥ aᵥ ‖fᵥ(x) − fᵥ(w*)‖² + what the surrogate leaves out,
 
     in views v with weights a of their own. What the surrogate leaves out is known where it was compared with a medium,
-    and the less the farther from there. Utility is −Dᵖ / p, felt with noise. All of w*, a, p, the noise, how far
-    they go by something else, ties and mistakes is unknown, and sampled along: by weights of the newest answer, and
+    and the less the farther from there. Utility is −Dᵖ / p, felt with noise. All of z, r, a, p, the noise, how
+    far they go by something else, ties and mistakes is unknown, and sampled along: by weights of the newest answer, and
     Hamiltonian Monte Carlo (Neal 2011) through the surrogate's gradient, in the metric of a Gauss–Newton account.
 
     Args:
         surrogate: of the generator.
         particles: how many samples.
         rng: draws them.
-
-    Attributes:
-        places: samples of w*, (particles, dimensions).
     """
 
     def __init__(self, surrogate: Surrogate, particles: int, rng: np.random.Generator) -> None:
@@ -147,7 +147,7 @@ class Belief:
         self._view_of = torch.empty(surrogate.width, dtype=torch.int64)
         for number, view in enumerate(views):
             self._view_of[view.part] = number
-        self.places = _normal(rng, particles, surrogate.dimensions)
+        self._draws = _normal(rng, particles, surrogate.dimensions)
         self._traits = _normal(rng, particles, len(views) + _TRAITS)
         self._step = _STEP
         self._root = torch.eye(surrogate.dimensions)
@@ -173,11 +173,16 @@ class Belief:
         return self._wanted(places).features
 
     @property
+    def places(self) -> Tensor:
+        """Samples of w*, (particles, dimensions)."""
+        return self._draws * self.users.radius[:, None]
+
+    @property
     def users(self) -> Users:
         return self._users(self._traits)
 
     def _users(self, traits: Tensor) -> Users:
-        noise, mismatch, power, tie, mistake = traits[:, -_TRAITS:].T
+        noise, mismatch, power, tie, mistake, radius = traits[:, -_TRAITS:].T
         odds = np.log(_MISTAKES / (0.5 - _MISTAKES)) + _UNSURE_OF_MISTAKES * mistake
         return Users(
             (_UNSURE_OF_WEIGHTS * traits[:, :-_TRAITS]).softmax(dim=1),
@@ -186,6 +191,7 @@ class Belief:
             1 + torch.sigmoid(_UNSURE_OF_POWER * power),
             _TIE * torch.exp(_UNSURE_OF_TIE * tie),
             0.5 * torch.sigmoid(odds),
+            torch.exp(_UNSURE_OF_RADIUS * radius),
         )
 
     def _squares(self, wanted: Wanted, media: Media, users: Users) -> Tensor:
@@ -216,11 +222,11 @@ class Belief:
         return mistake + (1 - 2 * mistake) * torch.special.ndtr(felt / noise)
 
     def _log_likelihoods(
-        self, places: Tensor, traits: Tensor, sides: tuple[Media, Media], answers: Tensor, *, ties: bool
+        self, draws: Tensor, traits: Tensor, sides: tuple[Media, Media], answers: Tensor, *, ties: bool
     ) -> Tensor:
         """Of answers, (particles, answers)."""
         users = self._users(traits)
-        felt, noise = self._felt(self._wanted(places), *sides, users)
+        felt, noise = self._felt(self._wanted(draws * users.radius[:, None]), *sides, users)
         tie = users.tie[:, None] * users.noise[:, None] / noise if ties else torch.zeros(())
         toward = torch.where(answers == Preference.FIRST, 1.0, -1.0) * felt / noise
         mistake = users.mistake[:, None]
@@ -247,7 +253,7 @@ class Belief:
         ties = bool((asked.answers == Preference.BOTH_GOOD).any())
         newest = tuple(Media(side.features[known:], side.rests[known:]) for side in sides)
         told = self._log_likelihoods(
-            self.places, self._traits, (newest[0], newest[1]), asked.answers[known:], ties=ties
+            self._draws, self._traits, (newest[0], newest[1]), asked.answers[known:], ties=ties
         ).sum(dim=1)
         self._resample(told, rng)
         self._root = self._preconditioner(sides)
@@ -255,14 +261,14 @@ class Belief:
 
     def _resample(self, log_weights: Tensor, rng: np.random.Generator) -> None:
         """Systematically (Kitagawa 1996)."""
-        count = len(self.places)
+        count = len(self._draws)
         cumulative = log_weights.double().softmax(dim=0).cumsum(dim=0)
         points = (torch.arange(count, dtype=torch.float64) + rng.random()) / count
         kept = torch.searchsorted(cumulative, points).clamp(max=count - 1)
-        self.places, self._traits = self.places[kept], self._traits[kept]
+        self._draws, self._traits = self._draws[kept], self._traits[kept]
 
     def _preconditioner(self, sides: tuple[Media, Media]) -> Tensor:
-        """A root of about the covariance of w*, (dimensions, dimensions): what answers say of lines at the mean."""
+        """A root of about the covariance of z, (dimensions, dimensions): what answers say of lines at the mean."""
         users = self.users
         felt, noise = self._felt(self._wanted(self.places), *sides, users)
         sure = felt / noise
@@ -277,8 +283,8 @@ class Belief:
         for side in sides:
             steepness = self._squares(at, side, typical)[0] ** (typical.power / 2 - 1)
             slopes.append((at.features - side.features) * typical.weights[0, self._view_of] * steepness[:, None])
-        by_place = (slopes[1] - slopes[0]) @ self.jacobian(middle)
-        precision = torch.eye(len(middle)) + (by_place * curvature[:, None]).T @ by_place
+        by_draw = (slopes[1] - slopes[0]) @ self.jacobian(middle) * users.radius.mean()
+        precision = torch.eye(len(middle)) + (by_draw * curvature[:, None]).T @ by_draw
         covariance = torch.cholesky_inverse(torch.linalg.cholesky(precision))
         return torch.linalg.cholesky(covariance + _JITTER * torch.eye(len(middle)))
 
@@ -291,30 +297,30 @@ class Belief:
         """One proposal of Hamiltonian Monte Carlo for each particle (Neal 2011, section 5.3)."""
         root = self._root
 
-        def slopes(places: Tensor, traits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def slopes(draws: Tensor, traits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             with torch.enable_grad():
-                places, traits = places.detach().requires_grad_(), traits.detach().requires_grad_()
-                likelihood = self._log_likelihoods(places, traits, sides, answers, ties=ties).sum(dim=1)
-                log = likelihood - (places.square().sum(dim=1) + traits.square().sum(dim=1)) / 2
-                by_place, by_trait = torch.autograd.grad(log.sum(), (places, traits))
-            return log.detach(), by_place @ root, by_trait
+                draws, traits = draws.detach().requires_grad_(), traits.detach().requires_grad_()
+                likelihood = self._log_likelihoods(draws, traits, sides, answers, ties=ties).sum(dim=1)
+                log = likelihood - (draws.square().sum(dim=1) + traits.square().sum(dim=1)) / 2
+                by_draw, by_trait = torch.autograd.grad(log.sum(), (draws, traits))
+            return log.detach(), by_draw @ root, by_trait
 
         step = self._step * float(rng.uniform(*_JITTERED))
         steps = step, _TRAITS_STEP * step
-        places, traits = self.places, self._traits
-        along, across = _normal(rng, *places.shape), _normal(rng, *traits.shape)
+        draws, traits = self._draws, self._traits
+        along, across = _normal(rng, *draws.shape), _normal(rng, *traits.shape)
         before = -(along.square().sum(dim=1) + across.square().sum(dim=1)) / 2
-        log, by_place, by_trait = slopes(places, traits)
+        log, by_draw, by_trait = slopes(draws, traits)
         before = before + log
         for _ in range(_LEAPS):
-            along, across = along + steps[0] / 2 * by_place, across + steps[1] / 2 * by_trait
-            places, traits = places + steps[0] * along @ root.T, traits + steps[1] * across
-            log, by_place, by_trait = slopes(places, traits)
-            along, across = along + steps[0] / 2 * by_place, across + steps[1] / 2 * by_trait
+            along, across = along + steps[0] / 2 * by_draw, across + steps[1] / 2 * by_trait
+            draws, traits = draws + steps[0] * along @ root.T, traits + steps[1] * across
+            log, by_draw, by_trait = slopes(draws, traits)
+            along, across = along + steps[0] / 2 * by_draw, across + steps[1] / 2 * by_trait
         after = log - (along.square().sum(dim=1) + across.square().sum(dim=1)) / 2
         chance = torch.exp((after - before).clamp(max=0)).nan_to_num()
-        taken = torch.from_numpy(rng.random(len(places))) < chance
-        self.places = torch.where(taken[:, None], places, self.places)
+        taken = torch.from_numpy(rng.random(len(draws))) < chance
+        self._draws = torch.where(taken[:, None], draws, self._draws)
         self._traits = torch.where(taken[:, None], traits, self._traits)
         # Longer where more proposals were taken than wanted, shorter where fewer were.
         self._step = float(np.clip(self._step * np.exp(_HASTE * (float(chance.mean()) - _ACCEPTED)), *_STEPS))
@@ -348,11 +354,12 @@ class Belief:
             ranks: along how many directions; each draw takes one of these numbers.
             rng: draws.
         """
+        root = self._root * self.users.radius.mean()
         jacobian = self.weighed.sqrt()[:, None] * self.jacobian(self.places.mean(dim=0))
-        _, _, leading = torch.linalg.svd(jacobian @ self._root, full_matrices=False)
+        _, _, leading = torch.linalg.svd(jacobian @ root, full_matrices=False)
         drawn = _normal(rng, count, len(leading))
         drawn = drawn * (torch.arange(len(leading)) < torch.from_numpy(rng.choice(ranks, size=(count, 1))))
-        return torch.cat((drawn @ leading, leading[:_LEADING])) @ self._root.T
+        return torch.cat((drawn @ leading, leading[:_LEADING])) @ root.T
 
     def worth(self, first: Media, second: Media) -> Tensor:
         """How much of the spread of what is wanted answers to pairs are expected to take away, (pairs,).

@@ -31,8 +31,9 @@ SAMPLES = 24_576
 """Media that the network is trained on, where nobody asks for another number."""
 
 _SEED = 24_576
-# How far out samples lie, as shares of draws from the prior: what searches look at is nearer to the middle than most.
-_OUT = (0.6, 1.1)
+# How far out samples lie, as shares of draws from the prior: what is recommended lies nearer to the middle than most of
+# these, and what somebody may want farther out.
+_OUT = (0.6, 1.7)
 _AT_ONCE = 1_024
 
 

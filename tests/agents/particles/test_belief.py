@@ -53,11 +53,11 @@ def test_without_answers_samples_stay_those_of_the_prior(generator: StackGANGene
     belief = of(generator, None, particles=400)
     nothing = Asked.nothing(belief._surrogate.width, 2, 1)
     rng = np.random.default_rng(1)
-    before = belief.places
+    before = belief._draws
     for _ in range(30):
         belief.learn(nothing, 0, torch.zeros(2, 1), rng)
-    assert (belief.places - before).abs().mean() > 0.5
-    for samples in (belief.places, belief._traits):
+    assert (belief._draws - before).abs().mean() > 0.5
+    for samples in (belief._draws, belief._traits):
         torch.testing.assert_close(samples.mean(dim=0), torch.zeros(samples.shape[1]), atol=0.2, rtol=0)
         torch.testing.assert_close(samples.var(dim=0), torch.ones(samples.shape[1]), atol=0.3, rtol=0)
 
@@ -70,7 +70,7 @@ def test_samples_are_of_the_posterior(generator: StackGANGenerator) -> None:
     sides = asked.sides(asked.details[0, 0])
     with torch.no_grad():
         weights = (
-            many._log_likelihoods(many.places, many._traits, sides, asked.answers, ties=False).sum(dim=1).softmax(0)
+            many._log_likelihoods(many._draws, many._traits, sides, asked.answers, ties=False).sum(dim=1).softmax(0)
         )
     assert 1 / weights.square().sum() > 1000
     learned(belief, asked)
@@ -102,7 +102,7 @@ def test_of_every_pair_something_is_said(generator: StackGANGenerator) -> None:
     pairs = [media(belief, torch.randn(20, 6, generator=torch.Generator().manual_seed(seed))) for seed in (1, 2)]
     every = [
         belief._log_likelihoods(
-            belief.places, belief._traits, (pairs[0], pairs[1]), torch.full((20,), int(answer)), ties=True
+            belief._draws, belief._traits, (pairs[0], pairs[1]), torch.full((20,), int(answer)), ties=True
         ).exp()
         for answer in (Preference.FIRST, Preference.SECOND, Preference.BOTH_GOOD)
     ]
@@ -163,8 +163,8 @@ def test_what_is_copied_stays(generator: StackGANGenerator) -> None:
     belief = of(generator, None)
     asked = told(belief, 5, torch.ones(6), "values")
     kept = copy.copy(belief)
-    before = [belief.places.clone(), belief._traits.clone(), belief._root.clone()]
+    before = [belief._draws.clone(), belief._traits.clone(), belief._root.clone()]
     learned(belief, asked)
-    after = (kept.places, kept._traits, kept._root)
+    after = (kept._draws, kept._traits, kept._root)
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
-    assert all(not torch.equal(one, other) for one, other in itertools.pairwise((kept.places, belief.places)))
+    assert all(not torch.equal(one, other) for one, other in itertools.pairwise((kept._draws, belief._draws)))
