@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
 import torch
 
 from agents.particles import ParticleAgent
+from agents.particles import surrogate as surrogate_module
 from agents.particles.network import Network
 from agents.particles.prepare import main
 from agents.particles.surrogate import Surrogate
+from agents.posterior import surroundings
 from agents.posterior.surroundings import Surroundings
 from agents.posterior.views import View
 from pbg_env import load_discriminator, load_generator
@@ -108,7 +111,10 @@ def test_its_jacobian_is_that_of_differences(
 
 
 def test_that_of_the_embedded_generator_comes_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+    # As they were before the samples became few.
+    monkeypatch.setattr(surroundings, "_POOL", 1500)
+    for module in (surroundings, surrogate_module):
+        monkeypatch.setattr(module, "_known", WeakKeyDictionary())
     monkeypatch.setattr(Surrogate, "_trained", lambda *_: pytest.fail("it learned"))
     agent = ParticleAgent()
     generator, discriminator = load_generator("avatars", device=CPU), load_discriminator("avatars", device=CPU)
