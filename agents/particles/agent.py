@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.base import Agent, Noise
+from agents.base import Noise
 from agents.particles.belief import Asked, Belief, Media
 from agents.particles.surrogate import Surrogate
+from agents.remembering import RememberingAgent
 from pbg_env import Answer, Discriminator, Generator, Preference
 
 _RANKS = (2, 4, 8, 16)
@@ -22,7 +23,6 @@ _ASCENT = 20
 _RATE = 0.06
 # How much the prior holds what is recommended.
 _HELD = 2e-4
-_REMEMBERED = 24
 
 _STATE = ("_belief", "_asked", "_here", "_seen", "_details", "_next", "metrics", "rounds")
 """What an answer changes, beside the random numbers."""
@@ -42,7 +42,7 @@ class Question(NamedTuple):
     details: Tensor
 
 
-class ParticleAgent(Agent):
+class ParticleAgent(RememberingAgent):
     """Believes in samples of users and of what they want, asks what narrows that most, and recommends its middle.
 
     Args:
@@ -94,13 +94,12 @@ class ParticleAgent(Agent):
         features, details = self._surrogate.look(here[None])
         self._recommend(here, features[0], details[0])
         self._asked = Asked.nothing(self._surrogate.width, *self._details.shape)
-        self._before: list[dict[str, Any]] = []
         self._spread_before = self._belief.spread
         self._choose()
 
     @torch.no_grad()
     def _learn(self, answer: Answer) -> None:
-        self._before = [*self._before[1 - _REMEMBERED :], self._state()]
+        self._remember()
         self.rounds += 1
         features, details = self._looked(answer.first, answer.second)
         known = len(self._asked)
@@ -133,20 +132,6 @@ class ParticleAgent(Agent):
         if np.array_equal(self._next.noise, (first, second)):
             return self._next.features, self._next.details
         return self._surrogate.joined(self._surrogate.around.look(np.stack((first, second))))
-
-    def retract(self, ids: Sequence[int]) -> None:
-        back = {int(number) for number in ids}
-        places = [place for place, answer in enumerate(self._history) if answer.id in back]
-        if not places or len(places) != len(back) or len(self._history) - places[0] > len(self._before):
-            super().retract(ids)
-            return
-        after = [answer for answer in self._history[places[0] :] if answer.id not in back]
-        for name, value in self._before[places[0] - len(self._history)].items():
-            setattr(self, name, value)
-        del self._before[places[0] - len(self._history) :], self._history[places[0] :]
-        for answer in after:
-            self._history.append(answer)
-            self._learn(answer)
 
     def _state(self) -> dict[str, Any]:
         """What an answer changes, as it is now. Nothing that is held is ever written to."""

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.base import Agent, Noise
+from agents.base import Noise
 from agents.posterior.contest import Contest
 from agents.posterior.ordinal import Array
 from agents.posterior.surroundings import Line, Surroundings
 from agents.posterior.wish import Asked, Wish
+from agents.remembering import RememberingAgent
 from pbg_env import Answer, Discriminator, Generator, Preference
 
 _STEP = 0.02
@@ -30,7 +31,6 @@ _MANNER_AGAIN = 0.1
 _SHIFT = 0.5
 # How firmly a line between two is held half-way, in shares of what the probes say.
 _HALFWAY = 0.1
-_REMEMBERED = 24
 
 _STATE = (
     "_wishes",
@@ -70,7 +70,7 @@ class Found(NamedTuple):
     away: float
 
 
-class PosteriorAgent(Agent):
+class PosteriorAgent(RememberingAgent):
     """Believes in the noise of the wanted medium, by the ordinal answers so far, and narrows that belief down.
 
     Noise is looked at along the directions that change media most, w ~ N(0, I) before any answer. Each view of media
@@ -153,11 +153,10 @@ class PosteriorAgent(Agent):
         self._here = np.zeros(dimensions)
         looks = self._around.look(self._around.coordinates.to_noise(self._here[None]))
         self._recommend(self._here, {view: features[0] for view, features in looks.items()})
-        self._before: list[dict[str, Any]] = []
         self._choose()
 
     def _learn(self, answer: Answer) -> None:
-        self._before = [*self._before[1 - _REMEMBERED :], self._state()]
+        self._remember()
         self.rounds += 1
         self._learned += 1
         looks = self._looked(answer.first, answer.second)
@@ -204,29 +203,12 @@ class PosteriorAgent(Agent):
             )
         return contest
 
-    def retract(self, ids: Sequence[int]) -> None:
-        back = {int(number) for number in ids}
-        places = [place for place, answer in enumerate(self._history) if answer.id in back]
-        if not places or len(places) != len(back) or len(self._history) - places[0] > len(self._before):
-            super().retract(ids)
-            return
-        after = [answer for answer in self._history[places[0] :] if answer.id not in back]
-        self._restore(self._before[places[0] - len(self._history)])
-        del self._before[places[0] - len(self._history) :], self._history[places[0] :]
-        for answer in after:
-            self._history.append(answer)
-            self._learn(answer)
-
     def _state(self) -> dict[str, Any]:
         """What an answer changes, as it is now. No array is ever written to: only what holds them is copied."""
         state = {name: copy.copy(getattr(self, name)) for name in _STATE}
         for name in ("_wishes", "_asked"):
             state[name] = {view: copy.copy(held) for view, held in state[name].items()}
         return state | {"_rng": copy.deepcopy(self._rng)}
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
 
     @property
     def _followed(self) -> Wish:
