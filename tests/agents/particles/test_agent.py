@@ -11,7 +11,7 @@ import torch
 from agents.particles import ParticleAgent
 from pbg_env import Preference, PreferencePairsEnv, load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
-from tests.agents.conftest import ask, searched, take_back
+from tests.agents.conftest import ask, searched
 
 SMALL: dict[str, Any] = {"particles": 48, "candidates": 60}
 
@@ -29,36 +29,6 @@ def test_it_comes_near_to_the_target(teacher: str, generator: StackGANGenerator)
 def test_the_same_seed_asks_the_same(generator: StackGANGenerator) -> None:
     (_, once), (_, again) = (searched(ParticleAgent(**SMALL), generator, 12) for _ in range(2))
     assert all(np.array_equal(one, other) for (one, _), (other, _) in zip(once, again, strict=True))
-
-
-@pytest.mark.parametrize("teacher", ["oracle", "human"])
-def test_taking_back_is_never_having_observed(teacher: str, generator: StackGANGenerator) -> None:
-    used, fresh = ParticleAgent(**SMALL), ParticleAgent(**SMALL)
-    _, given = searched(used, generator, 20, teacher=teacher)
-    fresh.reset(generator, None, 3)
-    take_back(used, fresh, given, [1, 15])
-
-
-def test_taking_back_what_is_long_ago(generator: StackGANGenerator) -> None:
-    used, fresh = ParticleAgent(**SMALL), ParticleAgent(**SMALL)
-    _, given = searched(used, generator, 28)
-    fresh.reset(generator, None, 3)
-    take_back(used, fresh, given, [0, 27])
-
-
-def test_taking_back_the_last_answers_looks_at_nothing_again(
-    generator: StackGANGenerator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    agent = ParticleAgent(**SMALL)
-    env, _ = searched(agent, generator, 5)
-    before = agent.act(None), agent.destination
-    ask(agent, env, 3, 5)
-    monkeypatch.setattr(type(generator), "generate", lambda *_: pytest.fail("it generated"))
-    agent.retract([5, 6, 7])
-    np.testing.assert_array_equal(agent.act(None), before[0])
-    np.testing.assert_array_equal(agent.destination, before[1])
-    with pytest.raises(ValueError, match="answers \\[7\\] were never observed"):
-        agent.retract([7])
 
 
 def test_the_view_that_somebody_goes_by_weighs_most_in_the_end(

@@ -16,7 +16,7 @@ from agents.posterior.surroundings import Surroundings
 from agents.posterior.views import Points
 from pbg_env import Preference, PreferencePairsEnv, load_generator
 from pbg_env.generators.stackgan_v2.model import StackGANDiscriminator, StackGANGenerator
-from tests.agents.conftest import ask, searched, take_back
+from tests.agents.conftest import ask, searched
 
 SMALL: dict[str, Any] = {"mirrored": 60, "tried": 3}
 
@@ -33,39 +33,6 @@ def test_it_comes_near_to_the_target(teacher: str, generator: StackGANGenerator)
 def test_the_same_seed_asks_the_same(generator: StackGANGenerator) -> None:
     (_, once), (_, again) = (searched(PosteriorAgent(**SMALL), generator, 12) for _ in range(2))
     assert all(np.array_equal(one, other) for (one, _), (other, _) in zip(once, again, strict=True))
-
-
-@pytest.mark.parametrize("teacher", ["oracle", "human"])
-def test_taking_back_is_never_having_observed(teacher: str, generator: StackGANGenerator) -> None:
-    used, fresh = PosteriorAgent(**SMALL), PosteriorAgent(**SMALL)
-    _, given = searched(used, generator, 20, teacher=teacher)
-    fresh.reset(generator, None, 3)
-    take_back(used, fresh, given, [1, 15])
-
-
-def test_taking_back_what_is_long_ago(generator: StackGANGenerator) -> None:
-    used, fresh = PosteriorAgent(**SMALL), PosteriorAgent(**SMALL)
-    _, given = searched(used, generator, 28)
-    fresh.reset(generator, None, 3)
-    take_back(used, fresh, given, [0, 27])
-
-
-def test_taking_back_the_last_answers_looks_at_nothing_again(
-    generator: StackGANGenerator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    agent = PosteriorAgent(**SMALL)
-    agent.reset(generator, None, 3)
-    env = PreferencePairsEnv(1, generator, goal=None)
-    env.reset(seed=0)
-    ask(agent, env, 5)
-    before = agent.act(None), agent.destination
-    ask(agent, env, 3, 5)
-    monkeypatch.setattr(type(generator), "generate", lambda *_: pytest.fail("it generated"))
-    agent.retract([5, 6, 7])
-    np.testing.assert_array_equal(agent.act(None), before[0])
-    np.testing.assert_array_equal(agent.destination, before[1])
-    with pytest.raises(ValueError, match="answers \\[7\\] were never observed"):
-        agent.retract([7])
 
 
 def test_the_view_that_somebody_goes_by_is_followed_in_the_end(
