@@ -10,11 +10,11 @@ STAMP := $(VENV)/.ready
 
 run: $(STAMP)
 	@echo "Searching for a portrait by asking which of two is nearer to it …"
-	@$(BIN)/python -m agents.posterior --config configs/agents/posterior.yaml
+	@$(BIN)/python -m agents.particles --config configs/agents/particles.yaml
 
 human: $(STAMP)
 	@echo "A page will open, on which you answer which of two pictures is nearer to what you have in mind …"
-	@$(BIN)/python -m agents.posterior --config configs/agents/human.yaml
+	@$(BIN)/python -m agents.particles --config configs/agents/human.yaml
 
 test: $(STAMP)
 	@echo "Running the tests …"

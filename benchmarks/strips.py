@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from agents.base import Agent, Noise
-from agents.posterior import PosteriorAgent
+from agents.particles import ParticleAgent
 from pbg_env import TEACHERS, PreferencePairsEnv
 
 _INCHES = 1.3
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"error: {told.out.name} would be no picture; expected a name that ends in .{', .'.join(written)}")
     if not told.out.parent.is_dir():
         sys.exit(f"error: there is no folder {told.out.parent} to write {told.out.name} to; make it first")
-    strips = [strip(PosteriorAgent(), told.answers, seed, teacher=told.teacher) for seed in told.seeds]
+    strips = [strip(ParticleAgent(), told.answers, seed, teacher=told.teacher) for seed in told.seeds]
     figure = draw(strips, told.answers)
     figure.savefig(told.out, dpi=_DOTS_PER_INCH)
 

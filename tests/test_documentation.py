@@ -27,7 +27,7 @@ PARSERS = {
     "agents.posterior": posterior_parser,
     "agents.reference": reference_parser,
 }
-_OWN = {"human": "agents.posterior", "particles": "agents.particles", "posterior": "agents.posterior"}
+_OWN = {"human": "agents.particles", "particles": "agents.particles", "posterior": "agents.posterior"}
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
