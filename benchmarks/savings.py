@@ -47,8 +47,14 @@ def savings(
         the best other there by more than the 95 % interval of the difference, which is paired by target.
 
     Raises:
-        ValueError: no task has the strategy.
+        ValueError: no task has the strategy, or scores are not known after so many answers.
     """
+    checkpoints = results.protocol["checkpoints"]
+    for name, answers in {"late": late, "early": early}.items():
+        if answers not in checkpoints:
+            raise ValueError(
+                f"{name} is {answers}, but scores are known after {', '.join(map(str, checkpoints))} answers"
+            )
     rows = [["task", "targets", f"best published after {late}", "here after", "times fewer",
              f"best of all others after {early}", "here after", "times fewer", "below the best"]]  # fmt: skip
     tasks = [Section.of(results, task, [task]) for task in results.tasks]

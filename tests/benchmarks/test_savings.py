@@ -10,6 +10,7 @@ from benchmarks.savings import main, savings
 from tests.benchmarks.test_report import BASE, BETTER, FACES, WORSE, Scores, load, stored
 
 CEILING = [[1.0, 1.0], [1.0, 1.0]]
+AT = ["--late", "8", "--early", "4"]
 AHEAD = [[0.4, 0.6], [0.8, 1.0]]
 
 
@@ -38,17 +39,19 @@ def test_it_tells_where_it_is_below(tmp_path: Path) -> None:
 
 def test_nobody_to_compare_with(tmp_path: Path) -> None:
     results = load(stored(tmp_path / "a", {"ours": BASE, "better": BETTER}, tasks=FACES))
-    (_, row) = savings(results, "ours", [], [], late=8, early=300)
-    assert row == ["faces", "2", *["—"] * 6, "4 (−0.05), 8 (−0.10)"]
+    (_, row) = savings(results, "ours", [], [], late=8, early=0)
+    assert row == ["faces", "2", *["—"] * 3, "better 0.00", "0", "∞", "4 (−0.05), 8 (−0.10)"]
 
 
 def test_a_strategy_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = stored(tmp_path / "a", {"base": BASE})
     with pytest.raises(ValueError, match="'ours'; there are base"):
-        savings(load(folder), "ours")
+        savings(load(folder), "ours", late=8, early=4)
+    with pytest.raises(ValueError, match="late is 300, but scores are known after 0, 4, 8 answers"):
+        savings(load(folder), "base", early=4)
     with pytest.raises(SystemExit, match=r"error: .*'particles'; there are base"):
-        main([folder])
+        main([folder, *AT])
     with pytest.raises(SystemExit, match=r"error: .*holds no benchmark"):
         main([str(tmp_path)])
-    main([folder, "--ours", "base", "--late", "8", "--early", "4"])
+    main([folder, "--ours", "base", *AT])
     assert "| faces | 2 " in capsys.readouterr().out
