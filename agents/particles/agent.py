@@ -47,8 +47,8 @@ class ParticleAgent(RememberingAgent):
 
     Args:
         views: of media and of noise that users may go by, weighed by each as answers say: "values", "deep" (the
-            discriminator's features), "noise", "convolutions" (what random filters answer), "layout", or any similarity
-            that describes media, such as "vit". Those that are not there for the media are left out.
+            discriminator's features), "noise", "layout", "convolutions", or any similarity that describes media, such
+            as "vit". Those that are not there for the media are left out.
         dimensions: directions of noise, at most noise_dim.
         particles: samples.
         candidates: for a question.
@@ -61,7 +61,7 @@ class ParticleAgent(RememberingAgent):
 
     def __init__(
         self,
-        views: Sequence[str] = ("values", "deep", "noise", "convolutions"),
+        views: Sequence[str] = ("values", "deep", "noise"),
         dimensions: int = 64,
         particles: int = 96,
         candidates: int = 150,

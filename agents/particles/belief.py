@@ -144,7 +144,6 @@ class Belief:
         self._surrogate = surrogate
         views = list(surrogate.views.values())
         self._errors = torch.tensor([view.error for view in views])
-        self._expected = torch.tensor([view.expected for view in views]).log()
         self._view_of = torch.empty(surrogate.width, dtype=torch.int64)
         for number, view in enumerate(views):
             self._view_of[view.part] = number
@@ -186,7 +185,7 @@ class Belief:
         noise, mismatch, power, tie, mistake, radius = traits[:, -_TRAITS:].T
         odds = np.log(_MISTAKES / (0.5 - _MISTAKES)) + _UNSURE_OF_MISTAKES * mistake
         return Users(
-            (self._expected + _UNSURE_OF_WEIGHTS * traits[:, :-_TRAITS]).softmax(dim=1),
+            (_UNSURE_OF_WEIGHTS * traits[:, :-_TRAITS]).softmax(dim=1),
             _NOISE * torch.exp(_UNSURE_OF_NOISE * noise),
             _MISMATCH * torch.exp(_UNSURE_OF_MISMATCH * mismatch),
             1 + torch.sigmoid(_UNSURE_OF_POWER * power),

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_HIDDEN = 512
-_EPOCHS = 60
+_HIDDEN = 384
+_EPOCHS = 30
 _BATCH = 256
 _RATE = 3e-3
 _DECAY = 0.02

@@ -43,12 +43,10 @@ class Described(NamedTuple):
     Attributes:
         part: their columns.
         error: mean square of what the surrogate leaves out of them, of about 1 by which a medium's vary.
-        expected: how much users go by it before any answer, in proportion to other views.
     """
 
     part: slice
     error: float
-    expected: float
 
 
 class Surrogate:
@@ -86,10 +84,10 @@ class Surrogate:
             parts[Points.name] = slice(self.width, self.width + len(line.offset))
             self.width += len(line.offset)
         told = self(self._pool).double().numpy()
-        self.views = {}
-        for name, view in around.views.items():
-            off = told[:, parts[name]] - self._features(name, parts[name])
-            self.views[name] = Described(parts[name], float((off**2).sum(axis=1).mean()), view.expected)
+        self.views = {
+            name: Described(part, float(((told[:, part] - self._features(name, part)) ** 2).sum(axis=1).mean()))
+            for name, part in ((name, parts[name]) for name in around.views)
+        }
 
     @staticmethod
     def of(

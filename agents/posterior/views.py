@@ -31,8 +31,6 @@ class View(ABC):
     """How far the media of a question lie from what is recommended, at most, in draws from the belief."""
     least = 0.1
     """The least chance that it gives to any answer, when views are compared: somebody may have meant something else."""
-    expected = 1.0
-    """How much users go by it before any answer, in proportion to other views, where all are weighed."""
 
     @abstractmethod
     def describe(self, media: Tensor, noise: Tensor) -> Tensor:
@@ -64,7 +62,6 @@ class Values(View):
 
     name = "values"
     components = 128
-    expected = 0.6
 
     def __init__(self, generator: Generator) -> None:
         self._features = similarity_from("features", generator)
@@ -88,7 +85,6 @@ class Points(View):
     ranks = (8, 16, 32, 64)
     reach = 0.7
     least = 0.25
-    expected = 0.7
 
     def __init__(self, generator: Generator) -> None:
         coordinates = Coordinates.of(generator, "principal", self.components)
@@ -127,7 +123,6 @@ class Convolutions(View):
     """What random filters answer, at three depths, averaged over 4 × 4 places, each depth's scaled to length 1."""
 
     name = "convolutions"
-    expected = 0.4
     _channels = (32, 64, 64)
     _size = 5
     key = f"convolutions:{_SEED}:{_channels}:{_size}"
